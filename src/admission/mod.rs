@@ -101,7 +101,7 @@ pub struct Admission {
 }
 
 struct State {
-    limiter: Limiter<oneshot::Sender<Place>>,
+    limiter: Limiter<oneshot::Sender<CallPlace>>,
     callers: Callers,
     /// The number of runtimes that do not keep up.
     congested: usize,
@@ -191,7 +191,7 @@ impl Admission {
         if asleep {
             self.called.notify_waiters();
         }
-        let mut entry = Entry {
+        let mut entry = CallerEntry {
             admission: Arc::clone(self),
             visit,
             deadline,
@@ -203,7 +203,7 @@ impl Admission {
                 self.place(priority)
             }
             (Reception::Queued { ticket, until }, Some(place)) => {
-                let _waiting = Waiting {
+                let _waiting = QueuedCall {
                     admission: self,
                     priority,
                     ticket,
@@ -283,8 +283,8 @@ impl Admission {
         self.lock().limiter.waiting()
     }
 
-    fn place(self: &Arc<Self>, priority: Priority) -> Place {
-        Place {
+    fn place(self: &Arc<Self>, priority: Priority) -> CallPlace {
+        CallPlace {
             admission: Arc::clone(self),
             priority,
         }
@@ -326,11 +326,11 @@ fn overloaded() -> Error {
 /// A call that was let in. Dropping this frees its place, so it is kept until the caller has taken the answer.
 #[derive(Debug)]
 pub struct CallPermit {
-    entry: Entry,
+    entry: CallerEntry,
     /// The room that the call's request takes up.
     request: Option<Held>,
     #[expect(dead_code, reason = "held for its drop")]
-    place: Place,
+    place: CallPlace,
 }
 
 impl CallPermit {
@@ -347,12 +347,12 @@ impl CallPermit {
 
 /// A place for one call.
 #[derive(Debug)]
-struct Place {
+struct CallPlace {
     admission: Arc<Admission>,
     priority: Priority,
 }
 
-impl Drop for Place {
+impl Drop for CallPlace {
     fn drop(&mut self) {
         let released = self
             .admission
@@ -368,7 +368,7 @@ impl Drop for Place {
 
 /// Counts the call among those of its caller.
 #[derive(Debug)]
-struct Entry {
+struct CallerEntry {
     admission: Arc<Admission>,
     visit: Visit,
     deadline: Instant,
@@ -386,7 +386,7 @@ enum Phase {
     Answered,
 }
 
-impl Drop for Entry {
+impl Drop for CallerEntry {
     fn drop(&mut self) {
         let now = Instant::now();
         let time_left = self.deadline.saturating_duration_since(now);
@@ -400,13 +400,13 @@ impl Drop for Entry {
 }
 
 /// A call in the queue.
-struct Waiting<'a> {
+struct QueuedCall<'a> {
     admission: &'a Admission,
     priority: Priority,
     ticket: u64,
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for QueuedCall<'_> {
     fn drop(&mut self) {
         let mut state = self.admission.lock();
         state.limiter.leave(self.priority, self.ticket);

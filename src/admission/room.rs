@@ -43,7 +43,7 @@ pub struct RoomLimits {
 /// The bytes that requests take up.
 pub struct Room {
     limits: SharedLimits,
-    taken: Taken,
+    taken: TakenBytes,
     shares: Mutex<Shares>,
     counts: Arc<AdmissionCounts>,
 }
@@ -62,10 +62,10 @@ struct Shares {
 
 /// The bytes that the requests of one caller take up.
 #[derive(Default)]
-pub struct Share(Taken);
+pub struct Share(TakenBytes);
 
 #[derive(Default)]
-struct Taken {
+struct TakenBytes {
     requests: AtomicUsize,
     unfinished: AtomicUsize,
 }
@@ -85,7 +85,7 @@ impl Room {
                 unfinished: AtomicUsize::new(limits.unfinished),
             },
             counts,
-            taken: Taken::default(),
+            taken: TakenBytes::default(),
             shares: Mutex::new(Shares {
                 by_caller: HashMap::new(),
                 sweep_at: SWEEP_AT,

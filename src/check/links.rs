@@ -33,16 +33,16 @@ pub(super) fn link(messages: &mut [Message], faults: &mut Faults) {
 struct Links<'a, 'f> {
     faults: &'f mut Faults,
     /// Calls of the last assistant message, in order.
-    calls: Vec<Call<'a>>,
+    calls: Vec<LinkedCall<'a>>,
     /// By id, the calls that have no result yet.
     open: HashMap<&'a str, Open>,
     /// The name of the tool for each result, in order.
     names: Vec<String>,
 }
 
-struct Call<'a> {
+struct LinkedCall<'a> {
     name: &'a str,
-    place: Place,
+    place: PartPosition,
     /// The next call of the message with the same id: some hosts give two calls the same id.
     same_id: Option<usize>,
     is_answered: bool,
@@ -55,7 +55,7 @@ struct Open {
 }
 
 /// The numbers of a message and of one of its parts.
-type Place = (usize, usize);
+type PartPosition = (usize, usize);
 
 impl<'a, 'f> Links<'a, 'f> {
     fn check(messages: &'a [Message], faults: &'f mut Faults) -> Vec<String> {
@@ -89,7 +89,7 @@ impl<'a, 'f> Links<'a, 'f> {
         links.names
     }
 
-    fn call(&mut self, call: &'a ToolCall, place: Place) {
+    fn call(&mut self, call: &'a ToolCall, place: PartPosition) {
         let ToolCall { id, name, .. } = call;
         let number = self.calls.len();
         match self.open.entry(id) {
@@ -104,7 +104,7 @@ impl<'a, 'f> Links<'a, 'f> {
                 self.calls[before].same_id = Some(number);
             }
         }
-        self.calls.push(Call {
+        self.calls.push(LinkedCall {
             name,
             place,
             same_id: None,
@@ -112,7 +112,7 @@ impl<'a, 'f> Links<'a, 'f> {
         });
     }
 
-    fn result(&mut self, result: &'a ToolResult, place: Place) {
+    fn result(&mut self, result: &'a ToolResult, place: PartPosition) {
         let Entry::Occupied(mut open) = self.open.entry(&result.tool_call_id) else {
             self.faults.add(
                 format_args!(

@@ -52,7 +52,7 @@ pub(super) struct CallArguments {
 }
 
 /// How a call ended.
-enum Ended {
+enum CallResult {
     Answered(Box<v1::GenerateResponse>),
     Failed(Status),
     /// Who reads the answer has closed standard output.
@@ -100,7 +100,7 @@ impl CallArguments {
         // Where the call is dropped, it is cancelled at the service, and by that at the provider.
         let ended = tokio::select! {
             ended = called(connection, request, &mut output) => ended,
-            () = late => Ended::Failed(Status::deadline_exceeded("the service did not end the call in its time")),
+            () = late => CallResult::Failed(Status::deadline_exceeded("the service did not end the call in its time")),
             _ = ctrl_c() => {
                 output.end_line().await;
                 print_error("interrupted: the call is cancelled".to_owned());
@@ -116,32 +116,32 @@ async fn called(
     connection: Connection,
     request: tonic::Request<v1::GenerateRequest>,
     output: &mut Output,
-) -> Ended {
+) -> CallResult {
     let origin = connection.origin();
     let mut client = GenerationServiceClient::with_origin(connection, origin)
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
     let mut events = match client.stream_generate(request).await {
         Ok(response) => response.into_inner(),
-        Err(status) => return Ended::Failed(status),
+        Err(status) => return CallResult::Failed(status),
     };
     loop {
         let message = match events.message().await {
             Ok(Some(message)) => message,
             Ok(None) => {
                 let status = Status::internal("the stream ended without its last event");
-                return Ended::Failed(status);
+                return CallResult::Failed(status);
             }
-            Err(status) => return Ended::Failed(status),
+            Err(status) => return CallResult::Failed(status),
         };
         if let Err(error) = output.event(&message).await {
             return match error.kind() {
-                io::ErrorKind::BrokenPipe => Ended::Unread,
-                _ => Ended::Unwritable(error),
+                io::ErrorKind::BrokenPipe => CallResult::Unread,
+                _ => CallResult::Unwritable(error),
             };
         }
         if let Some(Event::Completed(completed)) = message.event {
-            return Ended::Answered(Box::new(completed.response.unwrap_or_default()));
+            return CallResult::Answered(Box::new(completed.response.unwrap_or_default()));
         }
     }
 }
@@ -206,16 +206,16 @@ impl Output {
     }
 
     /// Tells how the call ended.
-    async fn conclude(mut self, ended: Ended) -> ExitCode {
+    async fn conclude(mut self, ended: CallResult) -> ExitCode {
         self.end_line().await;
         match ended {
-            Ended::Answered(response) => {
+            CallResult::Answered(response) => {
                 if self.json.is_none() {
                     tell(&summary::of_answer(&response));
                 }
                 ExitCode::SUCCESS
             }
-            Ended::Failed(status) => {
+            CallResult::Failed(status) => {
                 if let Some(types) = &self.json {
                     let mut line = failure::json(&status, types);
                     line.push(b'\n');
@@ -225,8 +225,8 @@ impl Output {
                 ExitCode::from(failure::exit_code(&status))
             }
             // Whoever reads had enough of it.
-            Ended::Unread => ExitCode::SUCCESS,
-            Ended::Unwritable(error) => {
+            CallResult::Unread => ExitCode::SUCCESS,
+            CallResult::Unwritable(error) => {
                 print_error(format!("the answer cannot be written: {error}"));
                 ExitCode::FAILURE
             }

@@ -46,7 +46,7 @@ pub(super) struct RequestArguments {
 
 /// What kind of part a file is, and its media type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum FileKind {
     Image,
     Document,
     Audio,
@@ -54,32 +54,32 @@ enum Kind {
 }
 
 /// Extensions of files that can be sent.
-const EXTENSIONS: [(&str, Kind, &str); 25] = [
-    ("png", Kind::Image, "image/png"),
-    ("jpg", Kind::Image, "image/jpeg"),
-    ("jpeg", Kind::Image, "image/jpeg"),
-    ("gif", Kind::Image, "image/gif"),
-    ("webp", Kind::Image, "image/webp"),
-    ("heic", Kind::Image, "image/heic"),
-    ("pdf", Kind::Document, "application/pdf"),
-    ("txt", Kind::Document, "text/plain"),
-    ("text", Kind::Document, "text/plain"),
-    ("log", Kind::Document, "text/plain"),
-    ("md", Kind::Document, "text/plain"),
-    ("csv", Kind::Document, "text/csv"),
-    ("html", Kind::Document, "text/html"),
-    ("xml", Kind::Document, "text/xml"),
-    ("json", Kind::Document, "application/json"),
-    ("wav", Kind::Audio, "audio/wav"),
-    ("mp3", Kind::Audio, "audio/mpeg"),
-    ("flac", Kind::Audio, "audio/flac"),
-    ("ogg", Kind::Audio, "audio/ogg"),
-    ("m4a", Kind::Audio, "audio/mp4"),
-    ("aac", Kind::Audio, "audio/aac"),
-    ("mp4", Kind::Video, "video/mp4"),
-    ("mpeg", Kind::Video, "video/mpeg"),
-    ("mov", Kind::Video, "video/quicktime"),
-    ("webm", Kind::Video, "video/webm"),
+const EXTENSIONS: [(&str, FileKind, &str); 25] = [
+    ("png", FileKind::Image, "image/png"),
+    ("jpg", FileKind::Image, "image/jpeg"),
+    ("jpeg", FileKind::Image, "image/jpeg"),
+    ("gif", FileKind::Image, "image/gif"),
+    ("webp", FileKind::Image, "image/webp"),
+    ("heic", FileKind::Image, "image/heic"),
+    ("pdf", FileKind::Document, "application/pdf"),
+    ("txt", FileKind::Document, "text/plain"),
+    ("text", FileKind::Document, "text/plain"),
+    ("log", FileKind::Document, "text/plain"),
+    ("md", FileKind::Document, "text/plain"),
+    ("csv", FileKind::Document, "text/csv"),
+    ("html", FileKind::Document, "text/html"),
+    ("xml", FileKind::Document, "text/xml"),
+    ("json", FileKind::Document, "application/json"),
+    ("wav", FileKind::Audio, "audio/wav"),
+    ("mp3", FileKind::Audio, "audio/mpeg"),
+    ("flac", FileKind::Audio, "audio/flac"),
+    ("ogg", FileKind::Audio, "audio/ogg"),
+    ("m4a", FileKind::Audio, "audio/mp4"),
+    ("aac", FileKind::Audio, "audio/aac"),
+    ("mp4", FileKind::Video, "video/mp4"),
+    ("mpeg", FileKind::Video, "video/mpeg"),
+    ("mov", FileKind::Video, "video/quicktime"),
+    ("webm", FileKind::Video, "video/webm"),
 ];
 
 impl RequestArguments {
@@ -198,15 +198,15 @@ fn part(path: &Path) -> Result<v1::content_part::Part, String> {
         ..v1::Media::default()
     };
     Ok(match kind {
-        Kind::Image => Part::Image(media),
-        Kind::Document => Part::Document(media),
-        Kind::Audio => Part::Audio(media),
-        Kind::Video => Part::Video(media),
+        FileKind::Image => Part::Image(media),
+        FileKind::Document => Part::Document(media),
+        FileKind::Audio => Part::Audio(media),
+        FileKind::Video => Part::Video(media),
     })
 }
 
 /// What a file is, by its extension.
-fn kind_of(path: &Path) -> Result<(Kind, &'static str), String> {
+fn kind_of(path: &Path) -> Result<(FileKind, &'static str), String> {
     let extension = path
         .extension()
         .map(|extension| extension.to_string_lossy().to_ascii_lowercase())
@@ -290,10 +290,10 @@ mod tests {
     #[test]
     fn a_file_is_what_its_extension_says() {
         for (name, kind, media_type) in [
-            ("a.PNG", Kind::Image, "image/png"),
-            ("b.pdf", Kind::Document, "application/pdf"),
-            ("c.tar.mp3", Kind::Audio, "audio/mpeg"),
-            ("d.mp4", Kind::Video, "video/mp4"),
+            ("a.PNG", FileKind::Image, "image/png"),
+            ("b.pdf", FileKind::Document, "application/pdf"),
+            ("c.tar.mp3", FileKind::Audio, "audio/mpeg"),
+            ("d.mp4", FileKind::Video, "video/mp4"),
         ] {
             assert_eq!(kind_of(Path::new(name)).unwrap(), (kind, media_type));
         }

@@ -6,12 +6,12 @@ use crate::identity::key::KeyHash;
 use crate::identity::record::{AccountKind, AccountRecord, CallsUnderWay, KeyRecord, ProofBinding};
 use crate::identity::{Action, LabelRule, Labels, Scope};
 
-use super::mistake::Place;
+use super::mistake::Location;
 use super::prices::moment;
 use super::table::{Table, Value};
 
 /// A record and where it stands in the file.
-pub(super) type Placed<'a, T> = (Place<'a>, T);
+pub(super) type Placed<'a, T> = (Location<'a>, T);
 
 /// The longest text for people, in characters.
 const MOST_CHARACTERS: usize = 128;

@@ -11,7 +11,7 @@ use crate::server::ListenAddress;
 
 use super::accounts::{self, Placed};
 use super::issuers;
-use super::mistake::Place;
+use super::mistake::Location;
 use super::quantity::parse_long_duration;
 use super::table::{Table, Value};
 
@@ -128,7 +128,7 @@ fn finished(
     mut settings: Settings,
     accounts: Vec<Placed<'_, AccountRecord>>,
     keys: Vec<Placed<'_, KeyRecord>>,
-    auth: &Place<'_>,
+    auth: &Location<'_>,
 ) -> Settings {
     let (account_places, accounts): (Vec<_>, Vec<_>) = accounts.into_iter().unzip();
     let (key_places, keys): (Vec<_>, Vec<_>) = keys.into_iter().unzip();

@@ -19,7 +19,7 @@ const INSTANCE_URL: &str = "http://169.254.169.254";
 
 /// How a provider's tokens are got.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum TokenKind {
     GoogleFile,
     GoogleMetadata,
     EntraSecret,
@@ -28,13 +28,13 @@ enum Kind {
     EntraManaged,
 }
 
-const KINDS: [(&str, Kind); 6] = [
-    ("google_file", Kind::GoogleFile),
-    ("google_metadata", Kind::GoogleMetadata),
-    ("entra_secret", Kind::EntraSecret),
-    ("entra_certificate", Kind::EntraCertificate),
-    ("entra_workload", Kind::EntraWorkload),
-    ("entra_managed", Kind::EntraManaged),
+const KINDS: [(&str, TokenKind); 6] = [
+    ("google_file", TokenKind::GoogleFile),
+    ("google_metadata", TokenKind::GoogleMetadata),
+    ("entra_secret", TokenKind::EntraSecret),
+    ("entra_certificate", TokenKind::EntraCertificate),
+    ("entra_workload", TokenKind::EntraWorkload),
+    ("entra_managed", TokenKind::EntraManaged),
 ];
 
 /// Reads the table: a source of tokens and the proxy on the way to it. `None` if something about it is wrong.
@@ -51,8 +51,8 @@ pub(super) fn read(
     )?;
     // What is reached without TLS lies on the machine or its network, and no proxy on the way to it.
     let (source, through) = match kind {
-        Kind::GoogleFile => google_file(&mut table, surroundings).unzip(),
-        Kind::GoogleMetadata => {
+        TokenKind::GoogleFile => google_file(&mut table, surroundings).unzip(),
+        TokenKind::GoogleMetadata => {
             let url = table.or("url", METADATA_URL.to_owned(), |value| origin(value, true));
             let account = table.or("account", "default", Value::string).to_owned();
             let scope = table.or("scope", GOOGLE_SCOPE, Value::string).to_owned();
@@ -63,7 +63,7 @@ pub(super) fn read(
             };
             (Some(source), None)
         }
-        Kind::EntraManaged => {
+        TokenKind::EntraManaged => {
             let url = table.or("url", INSTANCE_URL.to_owned(), |value| origin(value, true));
             let resource = table
                 .or("resource", ENTRA_RESOURCE, Value::string)
@@ -78,7 +78,7 @@ pub(super) fn read(
             };
             (Some(source), None)
         }
-        Kind::EntraSecret | Kind::EntraCertificate | Kind::EntraWorkload => {
+        TokenKind::EntraSecret | TokenKind::EntraCertificate | TokenKind::EntraWorkload => {
             entra(&mut table, kind, surroundings).unzip()
         }
     };
@@ -115,9 +115,13 @@ fn google_file(table: &mut Table<'_>, surroundings: &Surroundings<'_>) -> Option
     Some((TokenSource::GoogleFile { path, scope }, url))
 }
 
-fn entra(table: &mut Table<'_>, kind: Kind, surroundings: &Surroundings<'_>) -> Option<Source> {
+fn entra(
+    table: &mut Table<'_>,
+    kind: TokenKind,
+    surroundings: &Surroundings<'_>,
+) -> Option<Source> {
     // The Azure SDKs read the same variables, which the webhook of workload identity sets.
-    let is_workload = kind == Kind::EntraWorkload;
+    let is_workload = kind == TokenKind::EntraWorkload;
     let variable = |name: &'static str| is_workload.then_some(name);
     let authority = table.get("url");
     let authority = match (&authority, variable("AZURE_AUTHORITY_HOST")) {
@@ -155,11 +159,12 @@ fn entra(table: &mut Table<'_>, kind: Kind, surroundings: &Surroundings<'_>) -> 
         value.string().map(str::to_owned)
     });
     let proof = match kind {
-        Kind::EntraCertificate => certificate(table, surroundings),
-        Kind::EntraWorkload => token_file(table, surroundings),
-        Kind::EntraSecret | Kind::GoogleFile | Kind::GoogleMetadata | Kind::EntraManaged => {
-            client_secret(table, surroundings)
-        }
+        TokenKind::EntraCertificate => certificate(table, surroundings),
+        TokenKind::EntraWorkload => token_file(table, surroundings),
+        TokenKind::EntraSecret
+        | TokenKind::GoogleFile
+        | TokenKind::GoogleMetadata
+        | TokenKind::EntraManaged => client_secret(table, surroundings),
     };
     let authority = authority?;
     let source = TokenSource::Entra {

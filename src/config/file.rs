@@ -20,7 +20,7 @@ use super::dialect::WireFormats;
 use super::health;
 use super::limits::{Beneath, KnownAccounts};
 use super::link::LinkReader;
-use super::mistake::{Mistakes, Notes, Place};
+use super::mistake::{Location, Mistakes, Notes};
 use super::prices::WrittenModels;
 use super::scenario::Models;
 use super::secret::Surroundings;
@@ -80,7 +80,7 @@ impl<'a> File<'a> {
         overrides: &Overrides,
     ) -> Result<Config, Mistakes> {
         let notes = Notes::new(self.text, &self.syntax_errors);
-        let mut root = Table::new(Place::root(&notes), Some(self.root.get_ref()));
+        let mut root = Table::new(Location::root(&notes), Some(self.root.get_ref()));
         let mut links = LinkReader::new(surroundings);
         let mut retry = retry_budget::Settings::default();
         let mut prices = Vec::new();

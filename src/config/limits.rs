@@ -18,7 +18,7 @@ use crate::name::is_legal_name;
 use crate::outbound::notify::{self, Webhook};
 
 use super::address::is_loopback;
-use super::mistake::Place;
+use super::mistake::Location;
 use super::secret::Surroundings;
 use super::table::{Table, Value};
 
@@ -151,7 +151,7 @@ fn limit(
 }
 
 /// Whether it can be known what is spent.
-fn of_money(limit: &Limit, place: &Place<'_>, beneath: &Beneath<'_>) {
+fn of_money(limit: &Limit, place: &Location<'_>, beneath: &Beneath<'_>) {
     let ledger = beneath.ledger;
     let lacks = match () {
         () if limit.enforcement != Enforcement::Hard => None,

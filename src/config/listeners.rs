@@ -9,7 +9,7 @@ use crate::server::{
     TlsMaterial, TlsSettings, TlsTexts,
 };
 
-use super::mistake::Place;
+use super::mistake::Location;
 use super::overrides::{BEHIND_PROXY, NONE, Overrides};
 use super::reading;
 use super::secret::{Surroundings, is_unchecked};
@@ -170,7 +170,7 @@ pub(super) fn probes(mut table: Table<'_>, overrides: &Overrides) -> ProbesSetti
 }
 
 /// Where a mistake about the address of a listener is noted.
-fn place_of_listen<'a>(table: &Table<'a>) -> Place<'a> {
+fn place_of_listen<'a>(table: &Table<'a>) -> Location<'a> {
     let named = table
         .named()
         .into_iter()
@@ -261,7 +261,7 @@ fn tls(
         client_ca,
         client_auth: written.unwrap_or_default(),
     };
-    let read = |path: &Path, place: &Option<Place<'_>>| -> Option<String> {
+    let read = |path: &Path, place: &Option<Location<'_>>| -> Option<String> {
         match (surroundings.read_file)(path) {
             Ok(text) => Some(text),
             Err(error) => {

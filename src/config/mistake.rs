@@ -142,13 +142,13 @@ impl Notes {
 
 /// A place in the file, and the means to note what is wrong there.
 #[derive(Clone)]
-pub(super) struct Place<'a> {
+pub(super) struct Location<'a> {
     path: String,
     at: usize,
     notes: &'a Notes,
 }
 
-impl<'a> Place<'a> {
+impl<'a> Location<'a> {
     /// The file as a whole.
     pub(super) fn root(notes: &'a Notes) -> Self {
         Self {

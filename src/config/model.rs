@@ -13,7 +13,7 @@ use crate::simulator::{KEYS, Sequence};
 use super::body;
 use super::dialect::WireFormats;
 use super::family::Family;
-use super::mistake::Place;
+use super::mistake::Location;
 use super::path;
 use super::price;
 use super::provider;
@@ -28,7 +28,7 @@ const SLOW_SHARE: f64 = 0.4;
 pub(super) struct WrittenModel<'a> {
     pub(super) target: Target,
     /// What it says of its prices, and where.
-    pub(super) price: Option<(Vec<Price>, Place<'a>)>,
+    pub(super) price: Option<(Vec<Price>, Location<'a>)>,
 }
 
 /// Reads one model. `None` where something about it is wrong.
@@ -205,7 +205,7 @@ fn unread(value: &Value<'_>, features: Features) -> Features {
 
 fn known_provider<'a>(
     name: &str,
-    place: &Place<'_>,
+    place: &Location<'_>,
     providers: &'a BTreeMap<&str, provider::Written<'a>>,
 ) -> Option<&'a provider::Written<'a>> {
     let found = providers.get(name);

@@ -7,7 +7,7 @@ use crate::error::advise;
 use crate::server::ListenAddress;
 use crate::telemetry;
 
-use super::mistake::Place;
+use super::mistake::Location;
 
 /// The word for a listener that is not wanted.
 pub(super) const NONE: &str = "none";
@@ -152,7 +152,7 @@ impl Overrides {
     }
 
     /// Notes the mistakes of the environment. A variable from which the file takes a secret may have any name.
-    pub(super) fn judge(&self, file: &str, root: &Place<'_>) {
+    pub(super) fn judge(&self, file: &str, root: &Location<'_>) {
         for WrongVariable { name, what, remedy } in self.wrong_beside(file) {
             root.key("environment", 0).key(name, 0).wrong(*what, remedy);
         }

@@ -3,7 +3,7 @@
 use crate::provider::path::{PathTemplate, Paths};
 use crate::wire::{PathSays, WireFormat};
 
-use super::mistake::Place;
+use super::mistake::Location;
 use super::table::{Table, Value};
 
 /// What a table says about paths.
@@ -77,7 +77,7 @@ impl WrittenPaths {
 /// Notes what [`WrittenPaths::resolve`] finds wrong.
 pub(super) fn noted(
     resolved: Result<Option<Paths>, (&'static str, &'static str)>,
-    place: &Place<'_>,
+    place: &Location<'_>,
 ) -> Option<Paths> {
     match resolved {
         Ok(paths) => paths,

@@ -11,7 +11,7 @@ use crate::chat::ServiceTier;
 use crate::dispatch::prices::CurrentPrices;
 use crate::money::{MOST_PROMPT, PlacedPrice, Price, Prices, Validity};
 
-use super::mistake::{Mistakes, Notes, Place};
+use super::mistake::{Location, Mistakes, Notes};
 use super::model;
 use super::price::{self, Currency};
 use super::reading;
@@ -120,7 +120,7 @@ fn read<'m>(
 ) -> Result<(), Mistakes> {
     let (root, syntax_errors) = DeTable::parse_recoverable(text);
     let notes = Notes::new(text, &syntax_errors);
-    let mut root = Table::new(Place::root(&notes), Some(root.get_ref()));
+    let mut root = Table::new(Location::root(&notes), Some(root.get_ref()));
     let exchange = root.section("exchange");
     let mut currencies = BTreeMap::from([("USD", Currency::USD)]);
     for (name, value) in exchange.named() {

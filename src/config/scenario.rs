@@ -9,7 +9,7 @@ use crate::dispatch::{hedging, retry_budget, waste};
 use crate::money::Reserve;
 use crate::name::is_legal_name;
 
-use super::mistake::Place;
+use super::mistake::Location;
 use super::price;
 use super::table::{Table, Value};
 
@@ -228,7 +228,7 @@ fn targets(value: &Value<'_>, models: &Models<'_>) -> Option<Vec<Arc<Target>>> {
     (targets.len() == items.len()).then_some(targets)
 }
 
-fn known_model(id: &str, place: &Place<'_>, models: &Models<'_>) -> Option<Arc<Target>> {
+fn known_model(id: &str, place: &Location<'_>, models: &Models<'_>) -> Option<Arc<Target>> {
     let found = models.get(id);
     if found.is_none() {
         place.absent(

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
-use super::mistake::Place;
+use super::mistake::Location;
 use super::quantity::{parse_bytes, parse_duration};
 
 /// The longest time that a setting may have.
@@ -15,7 +15,7 @@ const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A table that is being read. A table that is not in the file reads as an empty one.
 pub(super) struct Table<'a> {
-    pub(super) place: Place<'a>,
+    pub(super) place: Location<'a>,
     entries: Option<&'a DeTable<'a>>,
     known: Vec<&'static str>,
     /// Keys of older versions, which are refused with a remedy of their own.
@@ -23,7 +23,7 @@ pub(super) struct Table<'a> {
 }
 
 impl<'a> Table<'a> {
-    pub(super) fn new(place: Place<'a>, entries: Option<&'a DeTable<'a>>) -> Self {
+    pub(super) fn new(place: Location<'a>, entries: Option<&'a DeTable<'a>>) -> Self {
         Self {
             place,
             entries,
@@ -136,12 +136,12 @@ fn start_of(key: &Spanned<std::borrow::Cow<'_, str>>, value: &Spanned<DeValue<'_
 
 /// A value and its place. Each way of reading it notes why it fails.
 pub(super) struct Value<'a> {
-    pub(super) place: Place<'a>,
+    pub(super) place: Location<'a>,
     value: &'a Spanned<DeValue<'a>>,
 }
 
 impl<'a> Value<'a> {
-    fn new(place: Place<'a>, value: &'a Spanned<DeValue<'a>>) -> Self {
+    fn new(place: Location<'a>, value: &'a Spanned<DeValue<'a>>) -> Self {
         Self { place, value }
     }
 

@@ -68,7 +68,7 @@ fn destinations(
     surroundings: &Surroundings<'_>,
 ) -> [Option<Destination>; 2] {
     let variables = Variables::new(surroundings);
-    let written = Written::read(table, surroundings);
+    let written = WrittenCollector::read(table, surroundings);
     let endpoints = OtlpSignal::ALL.map(|signal| {
         if !written.exports(signal, &variables, table) {
             return None;
@@ -132,7 +132,7 @@ fn destinations(
 }
 
 /// What the file says of the collector.
-struct Written<'a> {
+struct WrittenCollector<'a> {
     endpoint_place: Option<Value<'a>>,
     /// `Some(None)` if it is wrong.
     endpoint: Option<Option<Endpoint>>,
@@ -144,7 +144,7 @@ struct Written<'a> {
     metrics: Option<bool>,
 }
 
-impl<'a> Written<'a> {
+impl<'a> WrittenCollector<'a> {
     fn read(table: &mut Table<'a>, surroundings: &Surroundings<'_>) -> Self {
         let endpoint_place = table.get("endpoint");
         let endpoint = endpoint_place.as_ref().map(|value| {

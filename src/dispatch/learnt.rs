@@ -1,4 +1,4 @@
-//! What has the service learnt from the calls of each scenario? Known by name; it outlives the table of routes.
+//! What has the service learnt from the calls of each scenario? LearntTimes by name; it outlives the table of routes.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,7 +15,7 @@ use super::waste::{self, WasteBucket};
 /// The retry budgets of all scenarios, how long their targets take, and how many tokens prompts and answers have.
 #[derive(Default)]
 pub(super) struct Learnt {
-    known: Mutex<BTreeMap<String, OfScenario>>,
+    known: Mutex<BTreeMap<String, LearntOfScenario>>,
     /// The rivals that were refused in each scenario. Counts outlive the scenario, since counters must not fall if it comes
     /// back.
     rivals_refused: Mutex<BTreeMap<String, Arc<Counter>>>,
@@ -23,15 +23,15 @@ pub(super) struct Learnt {
 }
 
 #[derive(Default)]
-struct OfScenario {
+struct LearntOfScenario {
     answers: Vec<(TargetIdentity, Answers)>,
     budget: Option<(retry_budget::Settings, Arc<Budget>)>,
     waste: Option<(waste::Settings, Arc<WasteBucket>)>,
-    hedging: Option<Known>,
+    hedging: Option<LearntTimes>,
 }
 
 /// How long the targets of a scenario take, with the targets and settings for which that was learnt.
-struct Known {
+struct LearntTimes {
     settings: hedging::Settings,
     targets: Vec<TargetIdentity>,
     hedging: Arc<Hedging>,
@@ -108,7 +108,7 @@ impl Learnt {
             None => Hedging::new(settings, targets.len()),
         };
         let hedging = Arc::new(hedging);
-        known.hedging = Some(Known {
+        known.hedging = Some(LearntTimes {
             settings,
             targets,
             hedging: Arc::clone(&hedging),
@@ -148,7 +148,7 @@ impl Learnt {
         known.retain(|(_, prompts)| prompts.is_shared());
     }
 
-    fn known(&self) -> MutexGuard<'_, BTreeMap<String, OfScenario>> {
+    fn known(&self) -> MutexGuard<'_, BTreeMap<String, LearntOfScenario>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -14,14 +14,14 @@ pub struct Needs {
     /// Whether it asked for more output tokens than its scenario allows.
     pub(super) is_shortened: bool,
     /// What it needs that only one provider has, with that provider's name; nearly always nothing.
-    pub(super) kept: Vec<(Kept, String)>,
+    pub(super) kept: Vec<(ProviderOwned, String)>,
     /// Whether it says anything that a provider may charge for besides tokens, or at other prices.
     pub(super) may_cost_extra: bool,
 }
 
 /// Something that only one provider has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kept {
+pub(super) enum ProviderOwned {
     /// The rest of the answer with which the conversation ends.
     Answer,
     /// A stored file.
@@ -33,11 +33,13 @@ impl Needs {
     pub fn of(request: &ChatRequest) -> Self {
         let used = features_of(request);
         let mut kept = Vec::new();
-        kept.extend(continued(request).map(|provider| (Kept::Answer, provider.to_owned())));
+        kept.extend(
+            continued(request).map(|provider| (ProviderOwned::Answer, provider.to_owned())),
+        );
         if used.contains(Feature::StoredFile) {
             for_each_file(&request.messages, |_, provider| {
                 if !kept.iter().any(|(_, known)| known == provider) {
-                    kept.push((Kept::File, provider.to_owned()));
+                    kept.push((ProviderOwned::File, provider.to_owned()));
                 }
             });
         }
@@ -58,8 +60,8 @@ impl Needs {
         Some(Unsupported::Elsewhere {
             provider: provider.clone(),
             what: match kept {
-                Kept::Answer => "can continue the answer with which the conversation ends",
-                Kept::File => "has a file that the request names",
+                ProviderOwned::Answer => "can continue the answer with which the conversation ends",
+                ProviderOwned::File => "has a file that the request names",
             },
         })
     }

@@ -36,13 +36,13 @@ impl Default for Settings {
 pub struct RetryBudget {
     /// A [`Bucket`] in one word, so that both its parts change together.
     bucket: AtomicU64,
-    /// The [`Terms`] in one word. They change when the configuration does.
+    /// The [`BudgetTerms`] in one word. They change when the configuration does.
     terms: AtomicU64,
 }
 
 /// What a budget's settings mean for its bucket, in milli-tokens.
 #[derive(Clone, Copy)]
-struct Terms {
+struct BudgetTerms {
     deposit: u32,
     capacity: u32,
 }
@@ -59,7 +59,7 @@ struct Bucket {
 impl RetryBudget {
     /// A full bucket.
     pub fn new(settings: Settings) -> Self {
-        let terms = Terms::of(settings);
+        let terms = BudgetTerms::of(settings);
         let full = Bucket {
             milli_tokens: terms.capacity,
             reserved: 0,
@@ -72,7 +72,7 @@ impl RetryBudget {
 
     /// Goes on with other settings. The level is cut to the new burst; a larger burst fills up only by success.
     pub fn change(&self, settings: Settings) {
-        let terms = Terms::of(settings);
+        let terms = BudgetTerms::of(settings);
         self.terms.store(terms.to_word(), Ordering::Relaxed);
         self.update(|bucket| {
             let places = terms.capacity.saturating_sub(TOKEN * bucket.reserved);
@@ -85,7 +85,7 @@ impl RetryBudget {
 
     /// Records a successful call.
     pub fn deposit(&self) {
-        let Terms { deposit, capacity } = self.terms();
+        let BudgetTerms { deposit, capacity } = self.terms();
         self.update(|bucket| {
             let places = capacity.saturating_sub(TOKEN * bucket.reserved);
             // A full bucket is not written to, so that calls without faults do not contend for it.
@@ -120,7 +120,7 @@ impl RetryBudget {
 
     /// Gives back the reserved token of an attempt that was not sent.
     pub fn refund(&self) {
-        let Terms { capacity, .. } = self.terms();
+        let BudgetTerms { capacity, .. } = self.terms();
         self.update(|bucket| {
             let reserved = bucket.reserved.checked_sub(1)?;
             // A burst that was lowered meanwhile may have no place for it.
@@ -136,7 +136,7 @@ impl RetryBudget {
 
     /// Whether there is a token, or successful calls can earn one.
     pub fn has_prospects(&self) -> bool {
-        let Terms { deposit, capacity } = self.terms();
+        let BudgetTerms { deposit, capacity } = self.terms();
         self.available() > 0 || deposit > 0 && capacity >= TOKEN
     }
 
@@ -145,8 +145,8 @@ impl RetryBudget {
         self.terms().capacity / TOKEN
     }
 
-    fn terms(&self) -> Terms {
-        Terms::of_word(self.terms.load(Ordering::Relaxed))
+    fn terms(&self) -> BudgetTerms {
+        BudgetTerms::of_word(self.terms.load(Ordering::Relaxed))
     }
 
     /// Whole tokens left.
@@ -163,7 +163,7 @@ impl RetryBudget {
     }
 }
 
-impl Terms {
+impl BudgetTerms {
     fn of(settings: Settings) -> Self {
         Self {
             // Rounded down: the bound must hold for the ratio as configured.

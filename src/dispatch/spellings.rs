@@ -20,11 +20,11 @@ pub(super) struct Spellings {
     /// Whether what is sent depends on the provider's name: the request contains parts that only the provider that made
     /// them may get, or fields in a provider's own words.
     depends_on_provider: bool,
-    known: Vec<Known>,
+    known: Vec<KnownSpelling>,
 }
 
 /// Whether the request can be sent to one target.
-struct Known {
+struct KnownSpelling {
     target: Arc<Target>,
     stream: bool,
     unsupported: Option<Unsupported>,
@@ -85,7 +85,7 @@ impl Spellings {
     }
 
     fn learn(&mut self, target: &Arc<Target>, stream: bool, unsupported: Option<Unsupported>) {
-        self.known.push(Known {
+        self.known.push(KnownSpelling {
             target: Arc::clone(target),
             stream,
             unsupported,
@@ -93,7 +93,7 @@ impl Spellings {
     }
 
     /// What is known of a target that would be sent the same body, except for the model's name.
-    fn known_of(&self, target: &Arc<Target>, stream: bool) -> Option<&Known> {
+    fn known_of(&self, target: &Arc<Target>, stream: bool) -> Option<&KnownSpelling> {
         self.known.iter().find(|known| {
             let (one, other) = (&known.target.provider, &target.provider);
             let spelling = known

@@ -22,12 +22,12 @@ use super::metadata::{self, CALL_ID, REQUEST_ID};
 
 /// A call whose method does not have its message yet. It travels with the request.
 #[derive(Clone, Debug)]
-pub(super) struct Announced {
+pub(super) struct AnnouncedCall {
     observed: Arc<Mutex<Option<ObservedCall>>>,
     request_id: Option<HeaderValue>,
 }
 
-impl Announced {
+impl AnnouncedCall {
     /// The call of a request that arrives `now`; `None` if the request is not for a method that makes a call. Another
     /// protocol that is translated into gRPC says so by a [`Door`] among the request's extensions.
     pub(super) fn of<B>(

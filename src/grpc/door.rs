@@ -25,7 +25,7 @@ use crate::identity::resolve::{Shown, Unproved};
 use crate::telemetry::observe::Observer;
 
 use super::access;
-use super::announced::Announced;
+use super::announced::AnnouncedCall;
 use super::arrival::{self, Intake};
 use super::refusals;
 use super::rpcs::{OpenRpc, RpcCounts};
@@ -64,7 +64,7 @@ pub struct GrpcDoor {
 /// What is told how a request was answered.
 enum Told {
     /// The observation of its call.
-    Call(Announced),
+    Call(AnnouncedCall),
     /// The count of its RPC, which is no call.
     Rpc(OpenRpc),
     /// Nothing: it is a health check, or not gRPC.
@@ -162,7 +162,7 @@ impl GrpcDoor {
         };
         let call = match (&not_grpc, &self.observer) {
             (None, Some(observer)) => {
-                Announced::of(&request, caller, identity.clone(), observer, now)
+                AnnouncedCall::of(&request, caller, identity.clone(), observer, now)
             }
             (Some(_), _) | (None, None) => None,
         };

@@ -19,7 +19,7 @@ use crate::serving::{
     BegunCall, CallHead, CallReading, DeliveryHandle, EventStream, Failure, Repeats, Serving,
 };
 
-use super::announced::Announced;
+use super::announced::AnnouncedCall;
 use super::arrival::Arrival;
 use super::elements::ElementLimits;
 use super::metadata::{self, CALL_ID, REQUEST_ID};
@@ -62,7 +62,9 @@ impl Generation {
         let (metadata, extensions, message) = request.into_parts();
         let id = RequestId(metadata::request_id(&metadata));
         let arrival = extensions.get::<Arrival>();
-        let call = extensions.get::<Announced>().and_then(Announced::take);
+        let call = extensions
+            .get::<AnnouncedCall>()
+            .and_then(AnnouncedCall::take);
         let whole = method == Method::Generate;
         let identity = extensions.get::<Arc<Identity>>().cloned();
         let identity = identity.ok_or(Unproved::Missing);

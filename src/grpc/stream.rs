@@ -11,7 +11,7 @@ use super::{status, v1};
 /// Spells the messages of one stream.
 pub(super) struct Events {
     sequence: i64,
-    parts: Parts,
+    parts: DeltaParts,
 }
 
 impl Events {
@@ -19,7 +19,7 @@ impl Events {
     pub(super) fn of(call_id: &str) -> Self {
         Self {
             sequence: 0,
-            parts: Parts::new(call_id.to_owned()),
+            parts: DeltaParts::new(call_id.to_owned()),
         }
     }
 }
@@ -41,7 +41,7 @@ impl StreamSpelling for Events {
             } => attempt_ended(record, will_continue),
             StreamEvent::Answer(event) => self.parts.delta(event)?,
             StreamEvent::Reset { trail, reason } => {
-                self.parts = Parts::new(trail.call_id.clone());
+                self.parts = DeltaParts::new(trail.call_id.clone());
                 let reason = answer::error_reason(reason).into();
                 Event::OutputReset(v1::OutputReset { reason })
             }
@@ -91,7 +91,7 @@ fn attempt_ended(record: &AttemptRecord, will_continue: bool) -> Event {
 }
 
 /// Which part of the final message a delta belongs to: the same rules as [`crate::chat::Answer::apply`].
-struct Parts {
+struct DeltaParts {
     ids: CallIds,
     open: Open,
     count: i32,
@@ -112,7 +112,7 @@ enum Open {
     Reasoning,
 }
 
-impl Parts {
+impl DeltaParts {
     fn new(call_id: String) -> Self {
         Self {
             ids: CallIds::new(call_id),
@@ -270,7 +270,7 @@ mod tests {
     /// The text of each part, what it rests on (in capitals) and its tokens (digits), by its index, as a client assembles
     /// them from the deltas.
     fn reassemble(events: &[ChatEvent]) -> Vec<String> {
-        let mut parts = Parts::new("call".into());
+        let mut parts = DeltaParts::new("call".into());
         let mut texts: Vec<String> = Vec::new();
         for event in events {
             let (index, text) = match parts.delta(event.clone()) {

@@ -33,12 +33,12 @@ const OF_STATUS: [&str; 6] = [
 
 /// The body of a response.
 pub struct WebBody {
-    stage: Stage,
+    stage: ResponseStage,
     framing: WebFraming,
     heartbeats: Option<Heartbeats>,
 }
 
-enum Stage {
+enum ResponseStage {
     /// The head was sent; the first content is awaited.
     Opening(GrpcAnswer),
     Open(GrpcBody),
@@ -56,7 +56,7 @@ impl WebBody {
     /// The body of a response that has only a head.
     pub(super) fn ended(framing: WebFraming) -> Self {
         Self {
-            stage: Stage::Ended,
+            stage: ResponseStage::Ended,
             framing,
             heartbeats: None,
         }
@@ -66,7 +66,7 @@ impl WebBody {
     pub(super) fn open(body: GrpcBody, framing: WebFraming, keepalive: Option<Duration>) -> Self {
         let heartbeats = keepalive.map(|every| Heartbeats { every, timer: None });
         Self {
-            stage: Stage::Open(body),
+            stage: ResponseStage::Open(body),
             framing,
             heartbeats,
         }
@@ -79,7 +79,7 @@ impl WebBody {
             timer: Some(Box::pin(sleep(Duration::ZERO))),
         };
         Self {
-            stage: Stage::Opening(answering),
+            stage: ResponseStage::Opening(answering),
             framing,
             heartbeats: Some(heartbeats),
         }
@@ -92,14 +92,14 @@ impl WebBody {
     ) -> Poll<Option<Result<Bytes, GrpcBodyError>>> {
         loop {
             match &mut self.stage {
-                Stage::Ended => return Poll::Ready(None),
-                Stage::Opening(answering) => {
+                ResponseStage::Ended => return Poll::Ready(None),
+                ResponseStage::Opening(answering) => {
                     let (head, body) = ready!(answering.as_mut().poll(context)).into_parts();
                     if !head.headers.contains_key("grpc-status") {
-                        self.stage = Stage::Open(body);
+                        self.stage = ResponseStage::Open(body);
                         continue;
                     }
-                    self.stage = Stage::Ended;
+                    self.stage = ResponseStage::Ended;
                     let mut status = HeaderMap::new();
                     for name in OF_STATUS {
                         if let Some(value) = head.headers.get(name) {
@@ -108,19 +108,19 @@ impl WebBody {
                     }
                     return Poll::Ready(Some(Ok(trailers_frame(&status))));
                 }
-                Stage::Open(body) => {
+                ResponseStage::Open(body) => {
                     let frame = match ready!(Pin::new(body).poll_frame(context)) {
                         Some(Ok(frame)) => frame,
                         Some(Err(error)) => return Poll::Ready(Some(Err(error))),
                         None => {
-                            self.stage = Stage::Ended;
+                            self.stage = ResponseStage::Ended;
                             return Poll::Ready(None);
                         }
                     };
                     return Poll::Ready(Some(Ok(match frame.into_data() {
                         Ok(data) => data,
                         Err(frame) => {
-                            self.stage = Stage::Ended;
+                            self.stage = ResponseStage::Ended;
                             trailers_frame(&frame.into_trailers().unwrap_or_default())
                         }
                     })));
@@ -173,13 +173,13 @@ impl Body for WebBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self.stage, Stage::Ended)
+        matches!(self.stage, ResponseStage::Ended)
     }
 
     fn size_hint(&self) -> SizeHint {
         match self.stage {
-            Stage::Ended => SizeHint::with_exact(0),
-            Stage::Opening(_) | Stage::Open(_) => SizeHint::default(),
+            ResponseStage::Ended => SizeHint::with_exact(0),
+            ResponseStage::Opening(_) | ResponseStage::Open(_) => SizeHint::default(),
         }
     }
 }

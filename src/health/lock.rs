@@ -31,7 +31,7 @@ pub struct Lock {
     settings: Settings,
     /// The models that share the credential.
     models: BTreeMap<ModelId, Accepted>,
-    trouble: Option<Trouble>,
+    trouble: Option<RefusedCredential>,
     /// Changes with each new key and when trouble begins or ends: an attempt of an earlier generation decides nothing.
     generation: u64,
     /// The number of probes so far.
@@ -49,7 +49,7 @@ struct Accepted {
 
 /// The state of a credential that was refused and has not been accepted since.
 #[derive(Clone, Copy, Debug)]
-struct Trouble {
+struct RefusedCredential {
     cause: LockCause,
     since: Instant,
     until: Instant,
@@ -126,7 +126,7 @@ impl Lock {
 
     /// Whether the next attempt on a model would be a probe.
     pub fn would_probe(&self, model: &str, now: Instant) -> bool {
-        let is_suspect = |trouble: &Trouble| trouble.proven || self.was_refused(model);
+        let is_suspect = |trouble: &RefusedCredential| trouble.proven || self.was_refused(model);
         self.trouble.as_ref().is_some_and(is_suspect) && self.refuses(model, now).is_none()
     }
 
@@ -174,7 +174,7 @@ impl Lock {
         if self.trouble.is_none() {
             self.generation += 1;
         }
-        let trouble = self.trouble.get_or_insert(Trouble {
+        let trouble = self.trouble.get_or_insert(RefusedCredential {
             cause,
             since: now,
             until: now,
@@ -247,7 +247,7 @@ impl Lock {
 
     /// The lock, if it is not open.
     pub fn snapshot(&self) -> Option<LockSnapshot> {
-        let Trouble {
+        let RefusedCredential {
             cause,
             since,
             until,
@@ -275,7 +275,7 @@ impl Lock {
     }
 }
 
-impl Trouble {
+impl RefusedCredential {
     /// Lets another probe through if this was the one.
     fn give_back(&mut self, pass: &LockPass) {
         if self.probe.map(|probe| probe.number) == pass.probe {

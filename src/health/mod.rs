@@ -39,11 +39,11 @@ pub struct HealthByName {
     settings: Mutex<Settings>,
     changes: broadcast::Sender<BreakerChange>,
     transitions: TransitionCounts,
-    known: Mutex<Known>,
+    known: Mutex<KnownHealth>,
 }
 
 #[derive(Default)]
-struct Known {
+struct KnownHealth {
     /// By name and base URL.
     providers: BTreeMap<(String, String), Weak<ProviderGuard>>,
     guards: BTreeMap<GuardName, Weak<Guard>>,
@@ -70,7 +70,7 @@ impl HealthByName {
             settings: Mutex::new(settings),
             changes: broadcast::channel(WATCHED_CHANGES).0,
             transitions: TransitionCounts::default(),
-            known: Mutex::new(Known::default()),
+            known: Mutex::new(KnownHealth::default()),
         }
     }
 
@@ -148,7 +148,7 @@ impl HealthByName {
         &self.transitions
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
+    fn known(&self) -> MutexGuard<'_, KnownHealth> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -149,7 +149,7 @@ impl<R, T: Clone> Idempotency<R, T> {
             key: Arc::clone(&key),
             number,
             request,
-            stage: Mutex::new(Stage::Open),
+            stage: Mutex::new(CallStage::Open),
         });
         records.begin(key, number, body, Arc::downgrade(&call));
         Ok(KnownCall::Open(call))
@@ -168,11 +168,11 @@ pub struct SharedCall<R, T: Clone> {
     key: Arc<Key>,
     number: u64,
     request: R,
-    stage: Mutex<Stage<T>>,
+    stage: Mutex<CallStage<T>>,
 }
 
 /// How far a call has come.
-enum Stage<T: Clone> {
+enum CallStage<T: Clone> {
     /// No caller makes the call, or its outcome was not one to share.
     Open,
     Underway(WeakShared<BoxFuture<'static, T>>),
@@ -209,14 +209,14 @@ where
     {
         let mut stage = lock(&self.stage);
         match &*stage {
-            Stage::Ended(outcome) => return Participation::Ended(own, outcome.clone()),
-            Stage::Underway(underway) => {
+            CallStage::Ended(outcome) => return Participation::Ended(own, outcome.clone()),
+            CallStage::Underway(underway) => {
                 // A call that no caller waits for has been cancelled.
                 if let Some(underway) = underway.upgrade() {
                     return Participation::Repeat(own, underway);
                 }
             }
-            Stage::Open => {}
+            CallStage::Open => {}
         }
         let call = start(own);
         let shared = Arc::clone(self);
@@ -227,14 +227,14 @@ where
         };
         let underway = underway.boxed().shared();
         if let Some(weak) = underway.downgrade() {
-            *stage = Stage::Underway(weak);
+            *stage = CallStage::Underway(weak);
         }
         Participation::First(underway)
     }
 
     fn conclude(&self, outcome: &T, keep: Option<usize>) {
         let Some(bytes) = keep else {
-            *lock(&self.stage) = Stage::Open;
+            *lock(&self.stage) = CallStage::Open;
             return;
         };
         lock(&self.idempotency.records).end(
@@ -244,7 +244,7 @@ where
             bytes,
             Instant::now(),
         );
-        *lock(&self.stage) = Stage::Ended(outcome.clone());
+        *lock(&self.stage) = CallStage::Ended(outcome.clone());
     }
 }
 

@@ -11,7 +11,7 @@ use super::{Fingerprint, Key, Settings};
 /// Calls by their keys. `R` leads to a call that is under way, `T` is an outcome.
 pub(super) struct Records<R, T> {
     settings: Settings,
-    entries: HashMap<Arc<Key>, Entry<R, T>>,
+    entries: HashMap<Arc<Key>, KeptCall<R, T>>,
     /// Calls that have ended, by the order of their ends, in which they also expire.
     ended: BTreeMap<u64, (Instant, Arc<Key>)>,
     /// Which of them belong to which caller.
@@ -19,7 +19,7 @@ pub(super) struct Records<R, T> {
     next_number: u64,
 }
 
-struct Entry<R, T> {
+struct KeptCall<R, T> {
     /// Distinguishes the call from earlier and later calls with the same key.
     number: u64,
     body: Fingerprint,
@@ -79,7 +79,7 @@ impl<R, T> Records<R, T> {
     /// Records that a call with this key begins. It replaces one that is no longer under way.
     pub(super) fn begin(&mut self, key: Arc<Key>, number: u64, body: Fingerprint, running: R) {
         let state = State::Running(running);
-        let entry = Entry {
+        let entry = KeptCall {
             number,
             body,
             state,
@@ -131,7 +131,7 @@ impl<R, T> Records<R, T> {
 
     /// Records that a call is no longer under way. Its outcome stays, if it has one.
     pub(super) fn forget(&mut self, key: &Key, number: u64) {
-        let running = |entry: &Entry<R, T>| {
+        let running = |entry: &KeptCall<R, T>| {
             entry.number == number && matches!(entry.state, State::Running(_))
         };
         if self.entries.get(key).is_some_and(running) {

@@ -80,7 +80,7 @@ pub(super) type Opening =
 
 /// The body of a streamed answer.
 pub struct EventsBody {
-    stage: Stage,
+    stage: EventsStage,
     refusals: Refusals,
     keepalive: Duration,
     /// When something was sent last.
@@ -89,7 +89,7 @@ pub struct EventsBody {
     timer: Option<Pin<Box<Sleep>>>,
 }
 
-enum Stage {
+enum EventsStage {
     /// The head was sent before the first content. A caller that does not read must not stop the call on its way, so
     /// it has a task, which ends with this body.
     Opening {
@@ -112,7 +112,7 @@ impl EventsBody {
         keepalive: Duration,
     ) -> Self {
         Self::new(
-            Stage::Open {
+            EventsStage::Open {
                 events,
                 delivering: None,
             },
@@ -139,14 +139,14 @@ impl EventsBody {
             }
             opened
         });
-        let stage = Stage::Opening {
+        let stage = EventsStage::Opening {
             call,
             is_told: false,
         };
         Self::new(stage, refusals, keepalive)
     }
 
-    fn new(stage: Stage, refusals: Refusals, keepalive: Duration) -> Self {
+    fn new(stage: EventsStage, refusals: Refusals, keepalive: Duration) -> Self {
         Self {
             stage,
             refusals,
@@ -160,42 +160,42 @@ impl EventsBody {
     pub(super) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
         loop {
             let polled = match &mut self.stage {
-                Stage::Ended => return Poll::Ready(None),
-                Stage::Opening { is_told, .. } if !*is_told => {
+                EventsStage::Ended => return Poll::Ready(None),
+                EventsStage::Opening { is_told, .. } if !*is_told => {
                     *is_told = true;
                     Poll::Ready(Some(COMMENT))
                 }
-                Stage::Opening { call, .. } => match call.poll_join_next(context) {
+                EventsStage::Opening { call, .. } => match call.poll_join_next(context) {
                     Poll::Pending => Poll::Pending,
                     Poll::Ready(Some(Ok(Ok(events)))) => {
                         let delivering = Some(events.delivering());
-                        self.stage = Stage::Open { events, delivering };
+                        self.stage = EventsStage::Open { events, delivering };
                         continue;
                     }
                     Poll::Ready(Some(Ok(Err(failure)))) => {
                         let last = failed(&self.refusals, &failure);
-                        self.stage = Stage::Ended;
+                        self.stage = EventsStage::Ended;
                         return Poll::Ready(Some(last));
                     }
                     // The task was aborted, or it panicked.
                     Poll::Ready(Some(Err(_)) | None) => {
-                        self.stage = Stage::Ended;
+                        self.stage = EventsStage::Ended;
                         let error = Error::Internal("a call ended without an answer");
                         let status = self.refusals.text(&EncodedStatus::of_error(&error));
                         let last = [b"event: error\ndata: ", &status[..], b"\n\n"].concat();
                         return Poll::Ready(Some(last.into()));
                     }
                 },
-                Stage::Open { events, delivering } => {
+                EventsStage::Open { events, delivering } => {
                     let polled = match Pin::new(events).poll_next(context) {
                         Poll::Pending => Poll::Pending,
                         Poll::Ready(Some(Ok(message))) => Poll::Ready(Some(message)),
                         Poll::Ready(Some(Err(last))) => {
-                            self.stage = Stage::Ended;
+                            self.stage = EventsStage::Ended;
                             return Poll::Ready(Some(last));
                         }
                         Poll::Ready(None) => {
-                            self.stage = Stage::Ended;
+                            self.stage = EventsStage::Ended;
                             return Poll::Ready(None);
                         }
                     };

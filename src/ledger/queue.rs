@@ -74,12 +74,12 @@ impl Entry {
 /// What waits.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    waiting: Mutex<Waiting>,
+    waiting: Mutex<WaitingRows>,
     arrived: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct Waiting {
+struct WaitingRows {
     entries: VecDeque<(Entry, Instant)>,
     bytes: usize,
     /// No more is taken.
@@ -96,7 +96,7 @@ pub(super) enum Queued {
 }
 
 impl Queue {
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
+    fn lock(&self) -> MutexGuard<'_, WaitingRows> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -183,7 +183,7 @@ impl Queue {
     }
 }
 
-impl Waiting {
+impl WaitingRows {
     fn take(&mut self, most: usize) -> Vec<Entry> {
         let count = most.min(self.entries.len());
         let taken: Vec<_> = self

@@ -28,7 +28,7 @@ pub(super) struct Counters {
     /// The latest window that one of them has begun, by its start: what is asked while the clock is set back belongs
     /// to it, also where a counter is new.
     latest: AtomicI64,
-    table: RwLock<Table>,
+    table: RwLock<CounterTable>,
     /// Nothing has been restored in them yet.
     is_new: AtomicBool,
     hasher: RandomState,
@@ -39,7 +39,7 @@ pub(super) struct Counters {
 }
 
 #[derive(Debug)]
-struct Table {
+struct CounterTable {
     by_key: HashTable<Arc<KeyedCounter>>,
     sweep_at: usize,
 }
@@ -58,7 +58,7 @@ impl Counters {
         let counters = Self {
             limit: ArcSwap::new(limit),
             latest: AtomicI64::new(i64::MIN),
-            table: RwLock::new(Table {
+            table: RwLock::new(CounterTable {
                 by_key: HashTable::new(),
                 sweep_at: SWEEP_AT,
             }),
@@ -205,7 +205,7 @@ impl Counters {
     }
 }
 
-impl Table {
+impl CounterTable {
     /// Drops the counters that say nothing that a new one would not say.
     fn sweep(&mut self, limit: &Limit, time: CounterTime) {
         self.by_key.retain(|counter| {

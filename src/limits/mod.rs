@@ -127,7 +127,7 @@ pub struct LimitCounts {
 }
 
 /// A counter in which something is about to be set aside.
-struct Wanted<'s> {
+struct WantedCounter<'s> {
     entry: &'s LimitEntry,
     counter: Arc<KeyedCounter>,
     amount: i64,
@@ -310,7 +310,7 @@ impl Shared {
         let set = self.set.load();
         let wanted = self.wanted(&set, asked, stage, estimate, now)?;
         let time = self.time(now);
-        let asks: SmallVec<[Ask<'_>; 4]> = wanted.iter().map(Wanted::ask).collect();
+        let asks: SmallVec<[Ask<'_>; 4]> = wanted.iter().map(WantedCounter::ask).collect();
         let marks = set_aside(&asks, |position, tallies| {
             wanted[position].bring(tallies, time);
         });
@@ -341,7 +341,7 @@ impl Shared {
         stage: LimitStage,
         estimate: &Estimate,
         now: Now,
-    ) -> Result<SmallVec<[Wanted<'s>; 4]>, Denial> {
+    ) -> Result<SmallVec<[WantedCounter<'s>; 4]>, Denial> {
         let time = self.time(now);
         let mut wanted = SmallVec::new();
         for entry in set.on_account(asked) {
@@ -358,7 +358,7 @@ impl Shared {
                     return Err(entry.denial(asked, DenialCause::PriceUnknown, 0, 0, None));
                 }
             };
-            wanted.push(Wanted {
+            wanted.push(WantedCounter {
                 entry,
                 counter: entry.counters.of(limit, asked, time),
                 amount,
@@ -368,7 +368,7 @@ impl Shared {
     }
 }
 
-impl Wanted<'_> {
+impl WantedCounter<'_> {
     fn bring(&self, tallies: &mut counter::Tallies, time: CounterTime) {
         let LimitEntry {
             limit, counters, ..

@@ -17,7 +17,7 @@ const LONGEST_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 const LONGEST_CODE: usize = 64;
 
 #[derive(Deserialize)]
-struct Answer {
+struct TokenAnswer {
     access_token: Option<String>,
     token_type: Option<String>,
     /// A number of seconds; Entra's managed identities write it as a string.
@@ -29,7 +29,7 @@ struct Answer {
 /// # Errors
 /// [`FetchError::Unreadable`].
 pub(super) fn token(body: &[u8]) -> Result<Token, FetchError> {
-    let answer: Answer = serde_json::from_slice(body)
+    let answer: TokenAnswer = serde_json::from_slice(body)
         .map_err(|_| FetchError::Unreadable("it is not the JSON of a token"))?;
     let is_bearer = answer
         .token_type
@@ -85,7 +85,7 @@ fn lifetime(expires_in: Option<&Value>) -> Result<Duration, FetchError> {
 }
 
 #[derive(Deserialize)]
-struct Refusal {
+struct TokenRefusal {
     error: Option<Value>,
     /// The numbers of Entra's errors.
     error_codes: Option<Vec<u64>>,
@@ -94,7 +94,7 @@ struct Refusal {
 /// The code of an error, if the answer has one that looks like a code. Descriptions are not shown: they may repeat what
 /// was sent.
 pub(super) fn code(body: &[u8]) -> Option<String> {
-    let refusal: Refusal = serde_json::from_slice(body).ok()?;
+    let refusal: TokenRefusal = serde_json::from_slice(body).ok()?;
     let code = match refusal.error? {
         Value::String(code) => code,
         // Google's own APIs.

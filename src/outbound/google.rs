@@ -30,7 +30,7 @@ const FLAVOR: HeaderName = HeaderName::from_static("metadata-flavor");
 /// A file with a credential of Google.
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-enum Written {
+enum CredentialFile {
     ServiceAccount(ServiceAccount),
     ExternalAccount(Box<ExternalAccount>),
     AuthorizedUser(AuthorizedUser),
@@ -114,15 +114,15 @@ pub fn check_file(text: &str) -> Result<String, BadFile> {
     read(text).map(|written| written.token_url().to_owned())
 }
 
-fn read(text: &str) -> Result<Written, BadFile> {
-    let written: Written = serde_json::from_str(text).map_err(|_| BadFile::Unknown)?;
+fn read(text: &str) -> Result<CredentialFile, BadFile> {
+    let written: CredentialFile = serde_json::from_str(text).map_err(|_| BadFile::Unknown)?;
     match &written {
-        Written::ServiceAccount(account) => {
+        CredentialFile::ServiceAccount(account) => {
             let key = jwt::SigningKey::from_pem(account.private_key.expose_secret());
             key.map_err(BadFile::Key)?;
         }
-        Written::AuthorizedUser(_) => {}
-        Written::ExternalAccount(account) => {
+        CredentialFile::AuthorizedUser(_) => {}
+        CredentialFile::ExternalAccount(account) => {
             let source = &account.credential_source;
             if source.file.is_none() && source.url.is_none() {
                 return Err(BadFile::Source);
@@ -158,7 +158,7 @@ pub fn is_protected(url: &str) -> bool {
     }
 }
 
-impl Written {
+impl CredentialFile {
     fn token_url(&self) -> &str {
         match self {
             Self::ServiceAccount(ServiceAccount { token_uri, .. })
@@ -180,7 +180,7 @@ pub(super) async fn by_file(
     let text = files::read(path).await?;
     let written = read(text.expose_secret()).map_err(|bad| unusable(path, bad.to_string()))?;
     match &written {
-        Written::ServiceAccount(account) => {
+        CredentialFile::ServiceAccount(account) => {
             let now = skew.theirs(SystemTime::now());
             let assertion = assertion(account, written.token_url(), scope, now)
                 .map_err(|no_key| unusable(path, no_key.to_string()))?;
@@ -190,7 +190,7 @@ pub(super) async fn by_file(
             ];
             exchange(client, written.token_url(), &form, skew).await
         }
-        Written::AuthorizedUser(user) => {
+        CredentialFile::AuthorizedUser(user) => {
             let form = [
                 ("grant_type", "refresh_token"),
                 ("client_id", &*user.client_id),
@@ -199,7 +199,7 @@ pub(super) async fn by_file(
             ];
             exchange(client, written.token_url(), &form, skew).await
         }
-        Written::ExternalAccount(account) => by_exchange(client, account, scope, skew).await,
+        CredentialFile::ExternalAccount(account) => by_exchange(client, account, scope, skew).await,
     }
 }
 

@@ -182,7 +182,7 @@ impl NoticeWorker {
     }
 
     fn begin(&mut self, notice: LimitNotice) {
-        let delivery = Delivery {
+        let delivery = NoticeDelivery {
             notice,
             settings: Arc::clone(&self.settings),
             counts: Arc::clone(&self.counts),
@@ -193,14 +193,14 @@ impl NoticeWorker {
 }
 
 /// One notice on its way.
-struct Delivery {
+struct NoticeDelivery {
     notice: LimitNotice,
     settings: Arc<ArcSwap<Settings>>,
     counts: Arc<NoticeCounts>,
     poster: Poster,
 }
 
-impl Delivery {
+impl NoticeDelivery {
     async fn run(self) {
         let body = Bytes::from(json(&self.notice));
         let mut pauses = PAUSES.into_iter();
@@ -262,7 +262,7 @@ fn headers(secret: &SecretString, body: &[u8]) -> HeaderMap {
 
 /// What is sent. Money is in nano-USD.
 #[derive(Serialize)]
-struct Body<'a> {
+struct NoticeBody<'a> {
     id: &'a str,
     limit: &'a str,
     key: BTreeMap<String, &'a str>,
@@ -290,7 +290,7 @@ fn json(notice: &LimitNotice) -> String {
         threshold,
         window,
     } = notice;
-    let body = Body {
+    let body = NoticeBody {
         id,
         limit,
         key: key

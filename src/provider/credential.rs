@@ -27,7 +27,7 @@ pub struct Credential {
 
 struct SecretCell {
     /// Read for each request; written when there is another secret.
-    held: RwLock<Held>,
+    held: RwLock<HeldSecret>,
     /// Whether the provider has refused the token in use.
     is_refused: AtomicBool,
 }
@@ -35,7 +35,7 @@ struct SecretCell {
 impl SecretCell {
     fn with(header: Option<HeaderValue>) -> ArcSwap<Self> {
         ArcSwap::from_pointee(Self {
-            held: RwLock::new(Held {
+            held: RwLock::new(HeldSecret {
                 header,
                 state: TokenState::default(),
                 changed: None,
@@ -44,16 +44,16 @@ impl SecretCell {
         })
     }
 
-    fn held(&self) -> RwLockReadGuard<'_, Held> {
+    fn held(&self) -> RwLockReadGuard<'_, HeldSecret> {
         self.held.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn held_mut(&self) -> RwLockWriteGuard<'_, Held> {
+    fn held_mut(&self) -> RwLockWriteGuard<'_, HeldSecret> {
         self.held.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-struct Held {
+struct HeldSecret {
     /// Marked as sensitive; `None` before the first token.
     header: Option<HeaderValue>,
     state: TokenState,
@@ -237,7 +237,7 @@ impl Credential {
     }
 }
 
-impl Held {
+impl HeldSecret {
     /// Replaces the secret; false if it is the same.
     fn exchange(&mut self, header: Option<HeaderValue>, changed: Option<SystemTime>) -> bool {
         let is_other = self.header != header;

@@ -51,12 +51,12 @@ struct KeyFile {
     /// A new key that was found at the last look. It is used if the next look finds it, too.
     found: Option<SecretString>,
     /// Why the last look found no usable key.
-    trouble: Option<Trouble>,
+    trouble: Option<KeyTrouble>,
 }
 
 /// Why a look finds no usable key. The key in use stays.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-enum Trouble {
+enum KeyTrouble {
     #[error("it cannot be read: {0}")]
     Unreadable(String),
     #[error("reading takes too long")]
@@ -174,7 +174,7 @@ enum Look {
 }
 
 impl KeyFile {
-    async fn look(&mut self) -> Result<Look, Trouble> {
+    async fn look(&mut self) -> Result<Look, KeyTrouble> {
         let before = self.found.take();
         let key = read(&self.path).await?;
         if self.credential.is(&key)? {
@@ -198,7 +198,7 @@ impl KeyFile {
     }
 
     /// Logs a trouble once.
-    fn is_in_trouble(&mut self, trouble: Trouble) {
+    fn is_in_trouble(&mut self, trouble: KeyTrouble) {
         let trouble = Some(trouble);
         if self.trouble != trouble {
             warn!(
@@ -225,15 +225,15 @@ async fn refused(changes: &mut broadcast::Receiver<BreakerChange>) {
 }
 
 /// The key in a file, without the white space around it.
-async fn read(path: &Path) -> Result<SecretString, Trouble> {
+async fn read(path: &Path) -> Result<SecretString, KeyTrouble> {
     let path = path.to_owned();
     let reading = spawn_blocking(move || reading::again(&path));
     let Ok(Ok(read)) = timeout(PATIENCE, reading).await else {
-        return Err(Trouble::Slow);
+        return Err(KeyTrouble::Slow);
     };
-    let key = read.map_err(|error| Trouble::Unreadable(reading::why(&error)))?;
+    let key = read.map_err(|error| KeyTrouble::Unreadable(reading::why(&error)))?;
     match key.trim() {
-        "" => Err(Trouble::Empty),
+        "" => Err(KeyTrouble::Empty),
         key => Ok(key.into()),
     }
 }

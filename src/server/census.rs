@@ -16,28 +16,28 @@ use super::resets::Resets;
 /// connections while another worker is not stuck.
 const STUCK_AFTER: Duration = Duration::from_millis(100);
 
-/// Counts connections by worker and by caller.
+/// CensusCounts connections by worker and by caller.
 #[derive(Clone)]
 pub(super) struct Census {
-    counts: Arc<Mutex<Counts>>,
+    counts: Arc<Mutex<CensusCounts>>,
     refused: Arc<RefusedConnections>,
 }
 
 /// The limits for new connections.
 #[derive(Clone, Copy)]
-struct Limits {
+struct ConnectionLimits {
     most: usize,
     most_per_ip: usize,
     max_resets: u32,
 }
 
-struct Counts {
-    limits: Limits,
+struct CensusCounts {
+    limits: ConnectionLimits,
     by_worker: Vec<Load>,
     by_caller: HashMap<Caller, Address>,
 }
 
-impl Counts {
+impl CensusCounts {
     fn all(&self) -> usize {
         self.by_worker.iter().map(|load| load.connections).sum()
     }
@@ -71,8 +71,8 @@ impl Census {
     /// may cancel `max_resets` calls.
     pub(super) fn new(most: usize, most_per_ip: usize, max_resets: u32, workers: usize) -> Self {
         Self {
-            counts: Arc::new(Mutex::new(Counts {
-                limits: Limits {
+            counts: Arc::new(Mutex::new(CensusCounts {
+                limits: ConnectionLimits {
                     most,
                     most_per_ip,
                     max_resets,
@@ -84,7 +84,7 @@ impl Census {
         }
     }
 
-    /// Counts the connections that it refuses here.
+    /// CensusCounts the connections that it refuses here.
     pub(super) fn refusing_into(self, refused: Arc<RefusedConnections>) -> Self {
         Self { refused, ..self }
     }
@@ -92,20 +92,20 @@ impl Census {
     /// Goes on with other limits. Connections that are open stay open, and what a caller may cancel changes once it has
     /// none.
     pub(super) fn change(&self, most: usize, most_per_ip: usize, max_resets: u32) {
-        self.counts().limits = Limits {
+        self.counts().limits = ConnectionLimits {
             most,
             most_per_ip,
             max_resets,
         };
     }
 
-    /// Counts a new connection; `None` if there are too many, in all or from this caller. It goes to the worker that
+    /// CensusCounts a new connection; `None` if there are too many, in all or from this caller. It goes to the worker that
     /// has the fewest, among those that are not stuck.
     pub(super) fn count_in(&self, caller: Caller, now: Instant) -> Option<CountedConnection> {
         let mut counts = self.counts();
         let of_caller = counts.by_caller.get(&caller);
         let of_caller = of_caller.map_or(0, |address| address.connections);
-        let Limits {
+        let ConnectionLimits {
             most,
             most_per_ip,
             max_resets,
@@ -145,7 +145,7 @@ impl Census {
         self.counts().all()
     }
 
-    fn counts(&self) -> MutexGuard<'_, Counts> {
+    fn counts(&self) -> MutexGuard<'_, CensusCounts> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -154,7 +154,7 @@ impl Census {
 pub(super) struct CountedConnection {
     census: Census,
     caller: Caller,
-    /// Counts the calls that all connections of its caller cancel.
+    /// CensusCounts the calls that all connections of its caller cancel.
     pub(super) resets: Arc<Resets>,
     /// The position of the worker that serves it.
     pub(super) worker: usize,

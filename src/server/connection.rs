@@ -149,7 +149,7 @@ impl ConnectionServer {
             }
             None => return,
         };
-        let beginning = timeout_at(accepted + limit, Beginning::read(&mut read));
+        let beginning = timeout_at(accepted + limit, FirstBytes::read(&mut read));
         let beginning = match self.shared.draining.run_until_cancelled(beginning).await {
             Some(Ok(Ok(beginning))) => beginning,
             Some(Ok(Err(error))) => {
@@ -165,13 +165,13 @@ impl ConnectionServer {
         let origin = doors.load().origin(peer.clone());
         let too_many_resets = Arc::new(AtomicBool::new(false));
         match beginning {
-            Beginning::Http2 => {
+            FirstBytes::Http2 => {
                 let rest = Metered::new(read, Arc::clone(&resets), Arc::clone(&too_many_resets));
                 let io = join(InTurns::new(Cursor::new(PREFACE).chain(rest)), write);
                 self.converse_in_http2(io, doors, &origin, trust, accepted)
                     .await;
             }
-            Beginning::Http1(begun) => {
+            FirstBytes::Http1(begun) => {
                 let io = join(InTurns::new(Cursor::new(begun).chain(read)), write);
                 let (host, doors) = (Arc::clone(self), Arc::clone(doors));
                 cut_off_with(async move {
@@ -269,7 +269,7 @@ impl ConnectionServer {
         C: Future<Output = hyper::Result<()>>,
     {
         let mut connection = pin!(connection);
-        let mut stage = Stage::Unused;
+        let mut stage = ConnectionStage::Unused;
         let mut next_stage = pin!(sleep_until(accepted + self.settings.first_request_timeout));
         let mut draining = pin!(self.shared.draining.cancelled());
         let (mut distrusted, mut is_trusted) = (pin!(trust.lost()), true);
@@ -281,9 +281,9 @@ impl ConnectionServer {
                     }
                     return;
                 }
-                () = draining.as_mut(), if stage != Stage::Ending => {
+                () = draining.as_mut(), if stage != ConnectionStage::Ending => {
                     close(connection.as_mut());
-                    stage = Stage::Ending;
+                    stage = ConnectionStage::Ending;
                     // The server itself bounds how long it waits for all connections.
                     let longest = self.shared.longest_call() + LAST_CALL_GRACE;
                     next_stage.as_mut().reset(Instant::now() + longest);
@@ -291,25 +291,25 @@ impl ConnectionServer {
                 () = distrusted.as_mut(), if is_trusted => {
                     is_trusted = false;
                     close(connection.as_mut());
-                    stage = Stage::Ending;
+                    stage = ConnectionStage::Ending;
                     next_stage.as_mut().reset(Instant::now() + DISTRUST_GRACE);
                 }
                 () = next_stage.as_mut() => {
                     let grace = match stage {
-                        Stage::Unused if used.load(Ordering::Relaxed) => {
-                            stage = Stage::Used;
+                        ConnectionStage::Unused if used.load(Ordering::Relaxed) => {
+                            stage = ConnectionStage::Used;
                             next_stage.as_mut().reset(accepted + self.age());
                             continue;
                         }
-                        Stage::Unused => {
+                        ConnectionStage::Unused => {
                             self.shared.refused.count(WhyCutOff::FirstRequest);
                             UNUSED_GRACE
                         }
-                        Stage::Used => self.shared.longest_call() + LAST_CALL_GRACE,
-                        Stage::Ending => return debug!("connection cut off"),
+                        ConnectionStage::Used => self.shared.longest_call() + LAST_CALL_GRACE,
+                        ConnectionStage::Ending => return debug!("connection cut off"),
                     };
                     close(connection.as_mut());
-                    stage = Stage::Ending;
+                    stage = ConnectionStage::Ending;
                     next_stage.as_mut().reset(Instant::now() + grace);
                 }
             }
@@ -358,7 +358,7 @@ impl ConnectionServer {
 
 /// How far a connection has come: what it waits for next.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Stage {
+enum ConnectionStage {
     /// It has had no request; it waits for the first one.
     Unused,
     /// It has had a request; it waits for its age limit.
@@ -368,14 +368,14 @@ enum Stage {
 }
 
 /// How a connection begins.
-enum Beginning {
+enum FirstBytes {
     /// With the preface of HTTP/2, and nothing behind it has been read.
     Http2,
     /// With these bytes, which are HTTP/1.1 or nothing that is known.
     Http1(Vec<u8>),
 }
 
-impl Beginning {
+impl FirstBytes {
     /// Reads until it is clear which protocol the caller speaks.
     async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Self> {
         let mut read = [0; PREFACE.len()];

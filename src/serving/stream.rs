@@ -22,10 +22,10 @@ use super::delivery::{Delivery, DeliveryHandle, Undelivered, lock};
 pub(super) struct OpenStream<S: StreamSpelling> {
     /// Why the call was ended from outside; set once.
     cause: Arc<OnceLock<Error>>,
-    reading: Mutex<Reading<S>>,
+    reading: Mutex<StreamReading<S>>,
 }
 
-struct Reading<S: StreamSpelling> {
+struct StreamReading<S: StreamSpelling> {
     /// `None` after the end.
     messages: Option<Pin<Box<dyn Stream<Item = Item<S>> + Send>>>,
     /// The last item of a stream that was ended from outside, until the caller reads it.
@@ -48,7 +48,7 @@ impl<S: StreamSpelling> OpenStream<S> {
         });
         Self {
             cause,
-            reading: Mutex::new(Reading {
+            reading: Mutex::new(StreamReading {
                 messages: Some(Box::pin(messages)),
                 last: None,
                 waker: None,

@@ -35,14 +35,14 @@ pub(super) struct Names(Arc<Shared>);
 
 struct Shared {
     look_up: Box<LookUp>,
-    hosts: Mutex<HashMap<Box<str>, Host>>,
+    hosts: Mutex<HashMap<Box<str>, LookedUpName>>,
 }
 
 /// Looks a name up; may hold its thread for long.
 type LookUp = dyn Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync;
 
 /// A name that is being looked up.
-struct Host {
+struct LookedUpName {
     running: usize,
     last_begun: Instant,
     waiting: Vec<oneshot::Sender<Addresses>>,
@@ -84,7 +84,7 @@ impl Names {
     fn wait(&self, name: &str, who: oneshot::Sender<Addresses>) -> Instant {
         {
             let mut hosts = self.hosts();
-            let host = hosts.entry(name.into()).or_insert_with(|| Host {
+            let host = hosts.entry(name.into()).or_insert_with(|| LookedUpName {
                 running: 0,
                 last_begun: Instant::now(),
                 waiting: Vec::new(),
@@ -116,7 +116,7 @@ impl Names {
         now + SLOW
     }
 
-    fn hosts(&self) -> MutexGuard<'_, HashMap<Box<str>, Host>> {
+    fn hosts(&self) -> MutexGuard<'_, HashMap<Box<str>, LookedUpName>> {
         self.0.hosts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -25,7 +25,7 @@ const REMINDER: Duration = Duration::from_secs(60);
 #[derive(Debug, Default)]
 pub(super) struct Outages {
     /// Read when a connection is made, and replaced when the configuration changes.
-    hosts: RwLock<HashMap<String, Arc<Host>>>,
+    hosts: RwLock<HashMap<String, Arc<WatchedHost>>>,
 }
 
 /// The providers of a link and the hosts of their URLs.
@@ -33,7 +33,7 @@ pub(super) struct Outages {
 pub(super) struct WatchedHosts(HashMap<String, String>);
 
 #[derive(Debug)]
-struct Host {
+struct WatchedHost {
     /// The names of the providers at this host.
     providers: String,
     logged: Mutex<Logged>,
@@ -72,7 +72,7 @@ impl Outages {
             let known = before.get(&origin);
             let host = match known.filter(|host| host.providers == providers) {
                 Some(known) => Arc::clone(known),
-                None => Arc::new(Host {
+                None => Arc::new(WatchedHost {
                     counts: counts.of(first_of(&providers)),
                     providers,
                     logged: Mutex::default(),
@@ -82,7 +82,7 @@ impl Outages {
         }
     }
 
-    fn host(&self, origin: &str) -> Option<Arc<Host>> {
+    fn host(&self, origin: &str) -> Option<Arc<WatchedHost>> {
         let hosts = self.hosts.read().unwrap_or_else(PoisonError::into_inner);
         hosts.get(origin).cloned()
     }
@@ -136,7 +136,7 @@ impl Outages {
     }
 }
 
-impl Host {
+impl WatchedHost {
     fn logged(&self) -> std::sync::MutexGuard<'_, Logged> {
         self.logged.lock().unwrap_or_else(PoisonError::into_inner)
     }

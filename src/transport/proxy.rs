@@ -24,11 +24,11 @@ use super::observed::Observed;
 #[derive(Clone, Debug)]
 pub(super) struct Proxy {
     intercept: Intercept,
-    kind: Kind,
+    kind: ProxyKind,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum ProxyKind {
     /// Speaks HTTP and is asked by `CONNECT`, with or without TLS.
     Http,
     /// Speaks SOCKS 5.
@@ -61,9 +61,9 @@ impl Proxy {
         let anywhere = Uri::from_static("https://provider.example");
         let intercept = matcher.intercept(&anywhere).ok_or(NoProxy)?;
         let kind = match intercept.uri().scheme_str() {
-            Some("http" | "https") => Kind::Http,
-            Some("socks5") => Kind::Socks { looks_up: false },
-            Some("socks5h") => Kind::Socks { looks_up: true },
+            Some("http" | "https") => ProxyKind::Http,
+            Some("socks5") => ProxyKind::Socks { looks_up: false },
+            Some("socks5h") => ProxyKind::Socks { looks_up: true },
             _ => return Err(NoProxy),
         };
         let has_host = intercept.uri().host().is_some_and(|host| !host.is_empty());
@@ -74,9 +74,9 @@ impl Proxy {
     pub(super) fn address(&self) -> Uri {
         let uri = self.intercept.uri();
         let default_port = match (self.kind, self.has_tls()) {
-            (Kind::Http, false) => 80,
-            (Kind::Http, true) => 443,
-            (Kind::Socks { .. }, _) => 1080,
+            (ProxyKind::Http, false) => 80,
+            (ProxyKind::Http, true) => 443,
+            (ProxyKind::Socks { .. }, _) => 1080,
         };
         with_port(uri, default_port)
     }
@@ -88,7 +88,7 @@ impl Proxy {
 
     /// Whether it must be given addresses instead of names.
     pub(super) fn wants_addresses(&self) -> bool {
-        self.kind == Kind::Socks { looks_up: false }
+        self.kind == ProxyKind::Socks { looks_up: false }
     }
 
     /// Asks it over this connection for a tunnel to a host. The URL of the host includes the port.
@@ -107,7 +107,7 @@ impl Proxy {
             )
         });
         let tunnel = match self.kind {
-            Kind::Http => {
+            ProxyKind::Http => {
                 let mut headers = HeaderMap::new();
                 headers.insert(USER_AGENT, HeaderValue::from_static(USER_AGENT_VALUE));
                 let mut tunnel = Tunnel::new(self.address(), connection).with_headers(headers);
@@ -123,7 +123,7 @@ impl Proxy {
                     ConnectError::new(failure, error)
                 })?
             }
-            Kind::Socks { .. } => {
+            ProxyKind::Socks { .. } => {
                 let mut socks = SocksV5::new(self.address(), connection);
                 if let Some((user, password)) = self.intercept.raw_auth() {
                     socks = socks.with_auth(user.to_owned(), password.to_owned());

@@ -20,12 +20,12 @@ use super::{Framing, WireFormat};
 
 /// Reads one response, however its bytes are cut.
 pub struct Reader {
-    body: Body,
+    body: AnswerBody,
     /// How the answer has ended, if it has. Later bytes are ignored.
     over: Option<Result<(), UpstreamError>>,
 }
 
-enum Body {
+enum AnswerBody {
     /// Only blanks have arrived.
     Undecided {
         format: Arc<dyn WireFormat>,
@@ -53,7 +53,7 @@ impl Reader {
     /// Begins to read a 2xx response whose body is framed as `framing`.
     pub fn new(format: &dyn WireFormat, framing: Framing) -> Self {
         Self {
-            body: Body::new(format, framing, None),
+            body: AnswerBody::new(format, framing, None),
             over: None,
         }
     }
@@ -67,7 +67,7 @@ impl Reader {
         content_type: Option<&str>,
     ) -> Self {
         Self {
-            body: Body::Undecided {
+            body: AnswerBody::Undecided {
                 format,
                 collector: None,
                 otherwise: if names_events(content_type) {
@@ -87,7 +87,7 @@ impl Reader {
     /// are those of it that are told, as by [`telling`](super::metadata::telling). To be called before anything is read.
     #[must_use]
     pub fn with_metadata(mut self, headers: Vec<(String, String)>) -> Self {
-        if let Body::Undecided {
+        if let AnswerBody::Undecided {
             format, collector, ..
         } = &mut self.body
         {
@@ -105,8 +105,8 @@ impl Reader {
     /// [`Decoder::is_complete`](super::Decoder::is_complete).
     pub fn is_complete(&self) -> bool {
         match &self.body {
-            Body::Events { decoder, .. } => self.over.is_none() && decoder.is_complete(),
-            Body::Undecided { .. } | Body::Json { .. } => false,
+            AnswerBody::Events { decoder, .. } => self.over.is_none() && decoder.is_complete(),
+            AnswerBody::Undecided { .. } | AnswerBody::Json { .. } => false,
         }
     }
 
@@ -151,7 +151,7 @@ impl Reader {
     }
 }
 
-impl Body {
+impl AnswerBody {
     fn new(format: &dyn WireFormat, framing: Framing, collector: Option<Box<Collector>>) -> Self {
         let decoder = CheckedDecoder::new(format.decoder(framing), collector);
         match framing {

@@ -59,7 +59,7 @@ enum Cut {
     Comment,
 }
 
-enum Line<'a> {
+enum SseLine<'a> {
     Blank,
     Data(&'a [u8]),
     Event(&'a [u8]),
@@ -180,18 +180,18 @@ impl Parser {
             self.event_bytes = line.len();
         }
         match self.parse(line) {
-            Line::Blank => self.dispatch(in_place.take(), on_event)?,
-            Line::Data(data) if in_place.is_none() && self.data_lines == 0 => {
+            SseLine::Blank => self.dispatch(in_place.take(), on_event)?,
+            SseLine::Data(data) if in_place.is_none() && self.data_lines == 0 => {
                 *in_place = Some(data);
             }
-            Line::Data(data) => {
+            SseLine::Data(data) => {
                 if let Some(first) = in_place.take() {
                     self.add_data(first);
                 }
                 self.add_data(data);
             }
-            Line::Event(name) => self.set_event(name),
-            Line::Ignored => {}
+            SseLine::Event(name) => self.set_event(name),
+            SseLine::Ignored => {}
         }
         Ok(())
     }
@@ -212,17 +212,17 @@ impl Parser {
         }
     }
 
-    fn parse<'a>(&mut self, mut line: &'a [u8]) -> Line<'a> {
+    fn parse<'a>(&mut self, mut line: &'a [u8]) -> SseLine<'a> {
         let begins_event = self.event_bytes == line.len();
         if !mem::replace(&mut self.past_first_line, true) {
             line = line.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(line);
         }
         if line.is_empty() {
-            return Line::Blank;
+            return SseLine::Blank;
         }
         self.is_bare |= begins_event && matches!(line[0], b'{' | b'[');
         if self.is_bare {
-            return Line::Data(line);
+            return SseLine::Data(line);
         }
         let (field, value) = match memchr::memchr(b':', line) {
             Some(colon) => (&line[..colon], &line[colon + 1..]),
@@ -230,10 +230,10 @@ impl Parser {
         };
         let value = value.strip_prefix(b" ").unwrap_or(value);
         match field {
-            b"data" => Line::Data(value),
-            b"event" => Line::Event(value),
+            b"data" => SseLine::Data(value),
+            b"event" => SseLine::Event(value),
             // `id` and `retry` serve reconnection, which no chat API offers; an empty field is a comment.
-            _ => Line::Ignored,
+            _ => SseLine::Ignored,
         }
     }
 

@@ -39,16 +39,16 @@ pub(super) struct ToolIds<'a> {
     /// How many calls there are so far.
     count: usize,
     /// The calls of the last assistant message without a result, by id; those without id by name.
-    open: HashMap<Key<'a>, VecDeque<Linked<'a>>>,
+    open: HashMap<CallKey<'a>, VecDeque<Linked<'a>>>,
 }
 
 #[derive(PartialEq, Eq, Hash)]
-enum Key<'a> {
+enum CallKey<'a> {
     Id(&'a str),
     Name(&'a str),
 }
 
-impl<'a> Key<'a> {
+impl<'a> CallKey<'a> {
     fn of(id: &'a str, name: &'a str) -> Self {
         if id.is_empty() {
             Self::Name(name)
@@ -113,7 +113,7 @@ impl<'a> ToolIds<'a> {
             number: Some(self.count),
         };
         self.count += 1;
-        let open = self.open.entry(Key::of(id, name)).or_default();
+        let open = self.open.entry(CallKey::of(id, name)).or_default();
         open.push_back(linked);
         wire
     }
@@ -121,7 +121,7 @@ impl<'a> ToolIds<'a> {
     /// The call that the next result answers. A result without an id answers the first call of its
     /// name that has neither id nor result.
     pub(super) fn of_result(&mut self, id: &'a str, name: &'a str) -> Linked<'a> {
-        if let Entry::Occupied(mut open) = self.open.entry(Key::of(id, name))
+        if let Entry::Occupied(mut open) = self.open.entry(CallKey::of(id, name))
             && let Some(linked) = open.get_mut().pop_front()
         {
             return linked;

@@ -147,24 +147,24 @@ impl KeysArguments {
         };
         match on_store(&opened, self.command, self.comment) {
             Ok(code) => Ok(code),
-            Err(Refused::Usage(why)) => {
+            Err(NothingDone::Usage(why)) => {
                 print_error(shown(&why).into_owned());
                 Ok(ExitCode::from(BROKEN))
             }
-            Err(Refused::Failed(why)) => Err(shown(&why).into_owned()),
+            Err(NothingDone::Failed(why)) => Err(shown(&why).into_owned()),
         }
     }
 }
 
 /// Why a command did nothing.
-enum Refused {
+enum NothingDone {
     /// The command line is at fault.
     Usage(String),
     /// Something outside failed.
     Failed(String),
 }
 
-impl From<AdminError> for Refused {
+impl From<AdminError> for NothingDone {
     fn from(error: AdminError) -> Self {
         match error {
             AdminError::Store(_) | AdminError::Ledger(_) | AdminError::NoRandomness => {
@@ -183,12 +183,12 @@ fn on_store(
     opened: &OpenedStore,
     command: KeysCommand,
     comment: String,
-) -> Result<ExitCode, Refused> {
+) -> Result<ExitCode, NothingDone> {
     let OpenedStore { administration, by } = opened;
     let now = SystemTime::now();
     match command {
         KeysCommand::Create(arguments) => {
-            let shown = arguments.secret.shown().map_err(Refused::Usage)?;
+            let shown = arguments.secret.shown().map_err(NothingDone::Usage)?;
             if !arguments.admin.is_empty() {
                 found_account(opened, &arguments, &comment, now)?;
             }
@@ -203,14 +203,14 @@ fn on_store(
             let (shown, MadeKey { key, secret }) = shown.if_made(made)?;
             shown
                 .tell(&secret, &line_of(&admin::key(key)))
-                .map_err(Refused::Failed)
+                .map_err(NothingDone::Failed)
         }
         KeysCommand::Rotate {
             id,
             overlap,
             secret,
         } => {
-            let shown = secret.shown().map_err(Refused::Usage)?;
+            let shown = secret.shown().map_err(NothingDone::Usage)?;
             let rotation = Rotation {
                 id,
                 overlap: Some(overlap),
@@ -221,7 +221,7 @@ fn on_store(
             let (shown, MadeKey { key, secret }) = shown.if_made(made)?;
             shown
                 .tell(&secret, &line_of(&admin::key(key)))
-                .map_err(Refused::Failed)
+                .map_err(NothingDone::Failed)
         }
         KeysCommand::List { account } => {
             let keys = administration.keys(by, account.as_deref(), now)?;
@@ -244,13 +244,13 @@ fn on_store(
             Ok(ExitCode::SUCCESS)
         }
         KeysCommand::Show => {
-            let secret = secret_from_stdin().map_err(Refused::Usage)?;
+            let secret = secret_from_stdin().map_err(NothingDone::Usage)?;
             match administration.key_of(by, secret.trim().as_bytes(), now)? {
                 Some(key) => {
                     print(line_of(&admin::key(key)));
                     Ok(ExitCode::SUCCESS)
                 }
-                None => Err(Refused::Usage(
+                None => Err(NothingDone::Usage(
                     "no key with this secret was issued here".to_owned(),
                 )),
             }

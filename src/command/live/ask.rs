@@ -100,7 +100,7 @@ impl Ways {
         };
         let status = answer.status;
         checked.pass("http", began.elapsed(), format!("HTTP {}", status.as_u16()));
-        let mut answered = Answered::default();
+        let mut answered = LiveAnswer::default();
         let format = std::sync::Arc::clone(&target.wire_format);
         let content_type = answer.headers.get(CONTENT_TYPE);
         let content_type = content_type.and_then(|value| value.to_str().ok());
@@ -136,7 +136,7 @@ impl Ways {
 
 /// What has come of an answer.
 #[derive(Default)]
-struct Answered {
+struct LiveAnswer {
     first_event: Option<Duration>,
     has_content: bool,
     finish: Option<FinishReason>,
@@ -145,7 +145,7 @@ struct Answered {
     response_model: Option<String>,
 }
 
-impl Answered {
+impl LiveAnswer {
     async fn read(
         &mut self,
         answer: Response,

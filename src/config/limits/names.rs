@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::identity::Labels;
 
-use super::super::mistake::Place;
+use super::super::mistake::Location;
 use super::super::table::{Table, Value};
 use super::accounts::KnownAccounts;
 
@@ -67,7 +67,7 @@ impl<'a, 'n> KnownNames<'a, 'n> {
     }
 
     /// Whether calls can have this label. If not, it is a mistake here.
-    pub(super) fn label(&self, place: &Place<'_>, key: &str) -> bool {
+    pub(super) fn label(&self, place: &Location<'_>, key: &str) -> bool {
         let is_known = self.accounts.label_keys().any(|known| known == key);
         if !is_known {
             let known: Vec<_> = self.accounts.label_keys().collect();

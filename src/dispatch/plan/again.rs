@@ -17,7 +17,7 @@ const BASE_WAIT: Duration = Duration::from_millis(100);
 const MAX_WAIT: Duration = Duration::from_secs(2);
 
 /// A target that has failed in this call and may be tried again.
-pub(in crate::dispatch) struct Candidate<'a> {
+pub(in crate::dispatch) struct FailedTarget<'a> {
     /// Its position in the plan.
     pub(in crate::dispatch) position: usize,
     /// How it failed last.
@@ -33,7 +33,7 @@ pub(in crate::dispatch) struct Candidate<'a> {
 /// a longer wait than `longest`. The candidates are in the order in which they failed; the last one is preferred unless
 /// another is clearly healthier.
 pub(in crate::dispatch) fn choose<'a>(
-    candidates: impl DoubleEndedIterator<Item = Candidate<'a>>,
+    candidates: impl DoubleEndedIterator<Item = FailedTarget<'a>>,
     retries: u32,
     draw: f64,
     longest: Duration,
@@ -53,7 +53,7 @@ pub(in crate::dispatch) fn choose<'a>(
 }
 
 /// The share of attempts that will likely fail.
-fn likely_failures(candidate: &Candidate<'_>) -> f64 {
+fn likely_failures(candidate: &FailedTarget<'_>) -> f64 {
     match candidate.error.kind.verdict().health {
         // The provider has said when it will answer.
         Health::RateLimited => 0.0,
@@ -75,7 +75,7 @@ fn likely_failures(candidate: &Candidate<'_>) -> f64 {
 
 /// How long to wait before this target is tried again; `None` if another try is useless or the wait too long.
 fn wait_for(
-    candidate: &Candidate<'_>,
+    candidate: &FailedTarget<'_>,
     retries: u32,
     draw: f64,
     longest: Duration,
@@ -131,7 +131,7 @@ mod tests {
         error: &UpstreamError,
         failures: u32,
         samples: u32,
-    ) -> Candidate<'_> {
+    ) -> FailedTarget<'_> {
         let seen = Snapshot {
             state: BreakerState::Closed,
             since: Instant::now(),
@@ -142,7 +142,7 @@ mod tests {
             opened_total: 0,
             forced_until: None,
         };
-        Candidate {
+        FailedTarget {
             position,
             error,
             refusal: None,
@@ -156,7 +156,7 @@ mod tests {
         retries: u32,
         draw: f64,
     ) -> Option<Duration> {
-        let candidate = Candidate {
+        let candidate = FailedTarget {
             refusal,
             ..candidate(0, error, 1, 1)
         };

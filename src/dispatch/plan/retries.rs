@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::dispatch::tokens::TokenHold;
 
 use super::Plan;
-use super::again::{self, Candidate};
+use super::again::{self, FailedTarget};
 
 impl Plan {
     /// Chooses a failed target to be tried next, and returns how long to wait before that: the first choice if the
@@ -70,7 +70,7 @@ impl Plan {
         let candidates = self.cursor.failures().filter_map(|(position, error)| {
             let guarded = &self.route.targets[position];
             let may_be = may_be(position) && self.ineligible(&guarded.target).is_none();
-            may_be.then(|| Candidate {
+            may_be.then(|| FailedTarget {
                 position,
                 error,
                 refusal: guarded.health.refuses(),

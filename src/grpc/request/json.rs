@@ -29,7 +29,7 @@ pub(super) enum Wrong {
 /// Reads a text that must be one JSON object, and takes one of `room` for each value in it.
 pub(super) fn check_object(text: &str, room: &Cell<usize>) -> Result<(), Wrong> {
     let excess = Cell::new(None);
-    let walk = Walk {
+    let walk = JsonWalk {
         room,
         excess: &excess,
         depth: 0,
@@ -49,14 +49,14 @@ pub(super) fn check_object(text: &str, room: &Cell<usize>) -> Result<(), Wrong> 
 
 /// Walks through one value.
 #[derive(Clone, Copy)]
-struct Walk<'c> {
+struct JsonWalk<'c> {
     room: &'c Cell<usize>,
     /// Set if the walk ends for another reason than the syntax.
     excess: &'c Cell<Option<Wrong>>,
     depth: usize,
 }
 
-impl Walk<'_> {
+impl JsonWalk<'_> {
     fn inside<E: serde::de::Error>(self) -> Result<Self, E> {
         if self.depth == MAX_DEPTH {
             return Err(self.give_up(Wrong::TooDeep));
@@ -71,7 +71,7 @@ impl Walk<'_> {
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Walk<'_> {
+impl<'de> DeserializeSeed<'de> for JsonWalk<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -83,7 +83,7 @@ impl<'de> DeserializeSeed<'de> for Walk<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Walk<'_> {
+impl<'de> Visitor<'de> for JsonWalk<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -122,7 +122,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<(), A::Error> {
         let inside = self.inside()?;
-        while object.next_key::<Key>()?.is_some() {
+        while object.next_key::<MemberName>()?.is_some() {
             object.next_value_seed(inside)?;
         }
         Ok(())
@@ -130,15 +130,15 @@ impl<'de> Visitor<'de> for Walk<'_> {
 }
 
 /// The name of a member.
-struct Key;
+struct MemberName;
 
-impl<'de> serde::Deserialize<'de> for Key {
+impl<'de> serde::Deserialize<'de> for MemberName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_str(Self)
     }
 }
 
-impl Visitor<'_> for Key {
+impl Visitor<'_> for MemberName {
     type Value = Self;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -27,7 +27,7 @@ pub fn read(
     max_fields: usize,
     excess: &str,
 ) -> Result<Vec<u8>, Error> {
-    let mut reading = Reading {
+    let mut reading = FormReading {
         types,
         out: Vec::with_capacity(json.len().min(64 * 1024)),
         path: Vec::new(),
@@ -48,10 +48,10 @@ pub fn read(
 }
 
 /// What has been read so far.
-struct Reading<'t> {
+struct FormReading<'t> {
     types: &'t JsonTypes,
     out: Vec<u8>,
-    path: Vec<Step<'t>>,
+    path: Vec<PathStep<'t>>,
     /// Fields and elements that may still come.
     left: usize,
     excess: &'t str,
@@ -60,13 +60,13 @@ struct Reading<'t> {
 }
 
 /// A step on the way to a value.
-enum Step<'t> {
+enum PathStep<'t> {
     Field(&'t str),
     Key(String),
     Index(usize),
 }
 
-impl<'t> Reading<'t> {
+impl<'t> FormReading<'t> {
     fn count<E: serde::de::Error>(&mut self) -> Result<(), E> {
         match self.left.checked_sub(1) {
             Some(left) => {
@@ -108,7 +108,7 @@ enum Slot<'t> {
 
 /// Reads one value. Its result is whether it was set: `null` sets nothing.
 struct ValueReader<'r, 't> {
-    reading: &'r mut Reading<'t>,
+    reading: &'r mut FormReading<'t>,
     slot: Slot<'t>,
 }
 
@@ -269,7 +269,7 @@ impl<'de> Visitor<'de> for ValueReader<'_, '_> {
         };
         let reading = self.reading;
         for index in 0.. {
-            reading.path.push(Step::Index(index));
+            reading.path.push(PathStep::Index(index));
             let read = items.next_element_seed(ItemReader(ValueReader {
                 reading,
                 slot: item,
@@ -320,7 +320,7 @@ impl<'de> Visitor<'de> for ValueReader<'_, '_> {
     }
 }
 
-impl<'t> Reading<'t> {
+impl<'t> FormReading<'t> {
     /// Reads the fields of a message.
     fn fields<'de, A: MapAccess<'de>>(
         &mut self,
@@ -333,7 +333,7 @@ impl<'t> Reading<'t> {
             reading: self,
             place,
         })? {
-            self.path.push(Step::Field(&field.name));
+            self.path.push(PathStep::Field(&field.name));
             self.count()?;
             let bit = 1u128.checked_shl(index as u32).unwrap_or(0);
             if seen & bit != 0 {
@@ -424,7 +424,7 @@ impl<'t> Reading<'t> {
         seen: &mut HashSet<String>,
     ) -> Result<(), E> {
         // Only an error needs the whole key.
-        self.path.push(Step::Key(excerpt(key).into_owned()));
+        self.path.push(PathStep::Key(excerpt(key).into_owned()));
         self.count()?;
         match seen.contains(key) {
             true => Err(self.fail("it stands twice in its object".to_owned())),
@@ -447,7 +447,7 @@ impl<'de> DeserializeSeed<'de> for ItemReader<'_, '_> {
 
 /// Finds the field that a key names.
 struct KeyReader<'r, 't> {
-    reading: &'r mut Reading<'t>,
+    reading: &'r mut FormReading<'t>,
     place: usize,
 }
 
@@ -477,7 +477,7 @@ impl<'t> Visitor<'_> for KeyReader<'_, 't> {
         }
         let fields = message.map_or(&[][..], |message| &message.fields);
         let names: Vec<_> = fields.iter().map(|field| field.key.as_str()).collect();
-        reading.path.push(Step::Key(key.to_owned()));
+        reading.path.push(PathStep::Key(key.to_owned()));
         let what = match names.is_empty() {
             true => "there is no such field; the object has none".to_owned(),
             false => format!("there is no such field; there are {}", names.join(", ")),

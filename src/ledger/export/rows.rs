@@ -168,7 +168,7 @@ impl HourCursor {
         let mut calls = Vec::new();
         for day in Day::of_us(first).0..=Day::of_us(last - 1).0 {
             let day = Day(day);
-            let wanted = Wanted {
+            let wanted = WantedCalls {
                 from: match self.after {
                     Some(id) => *id.bytes(),
                     None => first_id(first.max(day.begin_us())),
@@ -255,7 +255,7 @@ impl HourCursor {
 }
 
 /// Which calls of a file are wanted.
-struct Wanted {
+struct WantedCalls {
     from: [u8; 16],
     until: [u8; 16],
     begin: i64,
@@ -269,7 +269,7 @@ struct Found {
     open: Option<CallId>,
 }
 
-impl Wanted {
+impl WantedCalls {
     fn read(
         &self,
         file: &mut OpenFile,

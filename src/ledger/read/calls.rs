@@ -241,7 +241,7 @@ impl Scan {
         let OpenFile {
             connection, texts, ..
         } = file;
-        let Some(wanted) = Wanted::resolve(connection, sight, filter)? else {
+        let Some(wanted) = WantedRows::resolve(connection, sight, filter)? else {
             return Ok(false);
         };
         let (condition, value) = wanted.driver(connection)?;
@@ -269,7 +269,7 @@ impl Scan {
 }
 
 /// What rows of one file must have, in its own numbers.
-struct Wanted {
+struct WantedRows {
     accounts: Vec<i64>,
     scenario: Option<i64>,
     key_id: Option<i64>,
@@ -283,7 +283,7 @@ struct Wanted {
     until: Option<i64>,
 }
 
-impl Wanted {
+impl WantedRows {
     /// `None` if the file has nothing that matches.
     fn resolve(
         file: &Connection,

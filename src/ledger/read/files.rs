@@ -41,13 +41,13 @@ pub struct LedgerFiles {
 pub(in crate::ledger) struct OpenFile {
     file: LedgerFile,
     path: PathBuf,
-    identity: Identity,
+    identity: FileIdentity,
     pub(in crate::ledger) connection: Connection,
     pub(in crate::ledger) texts: KnownTexts,
 }
 
 /// The device and the number of a file: a file that is deleted and made again is another one.
-type Identity = (u64, u64);
+type FileIdentity = (u64, u64);
 
 impl LedgerFiles {
     /// These files; none is opened before it is needed.
@@ -135,7 +135,7 @@ impl LedgerFiles {
     }
 
     /// What tells this file from another one of its name; `None` if there is no such file.
-    fn identity(&self, file: LedgerFile, path: &Path) -> Result<Option<Identity>, ReadError> {
+    fn identity(&self, file: LedgerFile, path: &Path) -> Result<Option<FileIdentity>, ReadError> {
         if self.files.are_in_memory() {
             let exists = match file {
                 LedgerFile::Day(day) => self.days()?.contains(&day),

@@ -35,7 +35,7 @@ pub(super) struct SlotRow {
 
 /// Where the sums are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Table {
+enum SumsTable {
     /// `usage_slots`.
     Accounts,
     /// `label_slots`.
@@ -89,7 +89,7 @@ pub(super) fn read(
         let Some(file) = files.day(day)? else {
             continue;
         };
-        let reading = Reading {
+        let reading = SumsReading {
             sight,
             question,
             table,
@@ -100,7 +100,7 @@ pub(super) fn read(
     let Some(file) = files.sums()? else {
         return Ok(());
     };
-    if table == Table::Rows {
+    if table == SumsTable::Rows {
         let asked = oldest.is_none_or(|oldest| first.from * 1_000_000 < oldest.begin_us());
         return match asked {
             false => Ok(()),
@@ -111,7 +111,7 @@ pub(super) fn read(
             )),
         };
     }
-    let reading = Reading {
+    let reading = SumsReading {
         sight,
         question,
         table,
@@ -121,7 +121,7 @@ pub(super) fn read(
 }
 
 /// The table with the fewest rows that answers the question.
-fn table(sight: &Sight, question: &UsageQuestion) -> Table {
+fn table(sight: &Sight, question: &UsageQuestion) -> SumsTable {
     let CallFilter {
         from: _,
         until: _,
@@ -137,12 +137,12 @@ fn table(sight: &Sight, question: &UsageQuestion) -> Table {
         cost_unknown,
     } = &question.filter;
     if *cost_unknown {
-        return Table::Rows;
+        return SumsTable::Rows;
     }
     let groups = &question.group_by;
     let by_label = |dimension: &Dimension| matches!(dimension, Dimension::Label(_));
     if labels.is_empty() && !groups.iter().any(by_label) {
-        return Table::Accounts;
+        return SumsTable::Accounts;
     }
     // It is not known whether an account is a team before a file is read.
     let is_narrow = account.is_some()
@@ -153,8 +153,8 @@ fn table(sight: &Sight, question: &UsageQuestion) -> Table {
         || code.is_some();
     let by_team = |dimension: &Dimension| by_label(dimension) || *dimension == Dimension::Team;
     match !is_narrow && groups.iter().all(by_team) {
-        true => Table::Labels,
-        false => Table::Rows,
+        true => SumsTable::Labels,
+        false => SumsTable::Rows,
     }
 }
 
@@ -200,7 +200,7 @@ const SUMS: [&str; 14] = [
     "unknown_calls",
 ];
 
-impl Table {
+impl SumsTable {
     fn from(self) -> &'static str {
         match self {
             Self::Accounts => "usage_slots",
@@ -216,20 +216,20 @@ impl Table {
 }
 
 /// A question to one file after the other.
-struct Reading<'q> {
+struct SumsReading<'q> {
     sight: &'q Sight,
     question: &'q UsageQuestion,
-    table: Table,
+    table: SumsTable,
     has_latencies: bool,
 }
 
 /// A condition on rows, and the values in it.
-struct Condition {
+struct RowFilter {
     sql: String,
     values: Vec<Value>,
 }
 
-impl Condition {
+impl RowFilter {
     fn and(&mut self, condition: &str, values: impl IntoIterator<Item = i64>) {
         self.sql.push_str(" AND ");
         self.sql.push_str(condition);
@@ -245,7 +245,7 @@ impl Condition {
     }
 }
 
-impl Reading<'_> {
+impl SumsReading<'_> {
     fn file(
         &self,
         file: &mut OpenFile,
@@ -280,8 +280,8 @@ impl Reading<'_> {
     }
 
     /// What rows of the file must have; `None` if none has it.
-    fn condition(&self, file: &Connection) -> rusqlite::Result<Option<Condition>> {
-        let mut condition = Condition {
+    fn condition(&self, file: &Connection) -> rusqlite::Result<Option<RowFilter>> {
+        let mut condition = RowFilter {
             sql: "slot >= ?1 AND slot < ?2".to_owned(),
             values: Vec::new(),
         };
@@ -322,7 +322,7 @@ impl Reading<'_> {
         &self,
         file: &Connection,
         texts: &mut KnownTexts,
-        condition: &Condition,
+        condition: &RowFilter,
         piece: usize,
         slots: (i64, i64),
         parts: &mut Vec<SlotRow>,
@@ -345,7 +345,7 @@ impl Reading<'_> {
         );
         let mut values = vec![Value::Integer(slots.0), Value::Integer(slots.1)];
         values.extend(condition.values.iter().cloned());
-        if self.table == Table::Rows {
+        if self.table == SumsTable::Rows {
             // An id tells when its call came, which is at most a day before the call was recorded.
             let id = |moment: i64| Value::Blob(first_id(moment).to_vec());
             sql.push_str(" AND call_id >= ? AND call_id < ?");
@@ -456,10 +456,10 @@ impl Reading<'_> {
 }
 
 /// The first and the last slot of a file, so that intervals without any are not asked for; `None` if it has none.
-fn covered(file: &Connection, table: Table) -> rusqlite::Result<Option<(i64, i64)>> {
+fn covered(file: &Connection, table: SumsTable) -> rusqlite::Result<Option<(i64, i64)>> {
     let table = match table {
-        Table::Labels => "label_slots",
-        Table::Accounts | Table::Rows => "usage_slots",
+        SumsTable::Labels => "label_slots",
+        SumsTable::Accounts | SumsTable::Rows => "usage_slots",
     };
     let bound = |which| {
         let sql = format!("SELECT {which}(slot) FROM {table}");

@@ -24,7 +24,7 @@ const PREFIX: usize = 6;
 /// The spans of a service that have ended and were not exported yet, each as it goes over the wire.
 #[derive(Debug)]
 pub struct SpanQueue {
-    waiting: Mutex<Waiting>,
+    waiting: Mutex<WaitingSpans>,
     /// Notified when a batch is complete.
     full: Notify,
     counts: Arc<ExportCounts>,
@@ -32,7 +32,7 @@ pub struct SpanQueue {
 }
 
 #[derive(Debug, Default)]
-struct Waiting {
+struct WaitingSpans {
     batches: VecDeque<SpanBatch>,
     /// Of all batches.
     bytes: usize,
@@ -126,7 +126,7 @@ impl SpanQueue {
         self.counts.add_spans(SpanFate::Failed, spans);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
+    fn lock(&self) -> MutexGuard<'_, WaitingSpans> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -72,7 +72,7 @@ fn json(mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
     out.raw("\",\"target\":\"");
     out.raw(target);
     out.raw("\",\"message\":\"");
-    event.record(&mut Message(&mut out));
+    event.record(&mut MessageWriter(&mut out));
     out.raw("\"");
     event.record(&mut JsonFields {
         out: &mut out,
@@ -103,7 +103,7 @@ fn text(mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         out.raw(metadata.target());
         out.raw(": ");
     }
-    event.record(&mut Message(&mut out));
+    event.record(&mut MessageWriter(&mut out));
     event.record(&mut TextFields {
         out: &mut out,
         is_call,
@@ -204,9 +204,9 @@ impl Write for Escaping<'_, '_> {
 }
 
 /// Writes the message of an event and nothing else.
-struct Message<'a, 'b>(&'a mut Bounded<'b>);
+struct MessageWriter<'a, 'b>(&'a mut Bounded<'b>);
 
-impl Visit for Message<'_, '_> {
+impl Visit for MessageWriter<'_, '_> {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         if field.name() == "message" {
             let _ = write!(Escaping::new(self.0), "{value:?}");

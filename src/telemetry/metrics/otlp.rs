@@ -19,7 +19,7 @@ const CUMULATIVE: u64 = 2;
 
 /// Since when and until when something was counted, in nanoseconds since 1970.
 #[derive(Clone, Copy)]
-struct Interval {
+struct CountedInterval {
     since: u64,
     until: u64,
 }
@@ -31,7 +31,7 @@ pub(super) fn message(
     since: SystemTime,
     now: SystemTime,
 ) -> Vec<u8> {
-    let interval = Interval {
+    let interval = CountedInterval {
         since: nanos_of(since),
         until: nanos_of(now),
     };
@@ -67,7 +67,7 @@ fn message_of(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
 }
 
 /// A `Metric`.
-fn metric(family: &MetricFamily, interval: Interval) -> Vec<u8> {
+fn metric(family: &MetricFamily, interval: CountedInterval) -> Vec<u8> {
     let MetricFamily {
         definition,
         samples,
@@ -105,7 +105,7 @@ fn metric(family: &MetricFamily, interval: Interval) -> Vec<u8> {
 }
 
 /// A `HistogramDataPoint` or a `NumberDataPoint`.
-fn point(sample: &Sample, interval: Interval) -> Vec<u8> {
+fn point(sample: &Sample, interval: CountedInterval) -> Vec<u8> {
     let Sample { labels, reading } = sample;
     let attributes = |out: &mut Vec<u8>, tag| {
         for (name, value) in labels {

@@ -92,7 +92,7 @@ impl Host {
             self.connect(&mut book, now);
             (number, granted)
         };
-        let _waiting = Waiting { host: self, number };
+        let _waiting = WaitingRequest { host: self, number };
         loop {
             let again = pin!(sleep(LOOK_AGAIN));
             tokio::select! {
@@ -218,12 +218,12 @@ impl Host {
 }
 
 /// A request that waits for a connection. Dropping it ends the wait.
-struct Waiting<'a> {
+struct WaitingRequest<'a> {
     host: &'a Host,
     number: u64,
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for WaitingRequest<'_> {
     fn drop(&mut self) {
         self.host.book().withdraw(self.number);
     }

@@ -46,7 +46,7 @@ pub(super) struct Report {
 }
 
 /// What a field of an error is, by its name.
-enum Field {
+enum ErrorField {
     /// A code, a type, a reason or a status.
     Code,
     /// A text for people.
@@ -62,7 +62,7 @@ enum Field {
     Other,
 }
 
-impl Field {
+impl ErrorField {
     fn of(name: &str) -> Self {
         // One name in the spellings of all languages: `error_msg`, `errorMsg`, `ErrorMsg`.
         let name: String = name
@@ -150,26 +150,26 @@ impl Report {
     }
 
     fn read_field(&mut self, name: &str, value: &Value, depth: usize) {
-        match Field::of(name) {
-            Field::Code => self.read_code(value, depth),
-            Field::BaseResp => self.read_base_resp(value),
-            Field::Message | Field::Nested => self.read(value, depth + 1),
-            Field::Filter => {
+        match ErrorField::of(name) {
+            ErrorField::Code => self.read_code(value, depth),
+            ErrorField::BaseResp => self.read_base_resp(value),
+            ErrorField::Message | ErrorField::Nested => self.read(value, depth + 1),
+            ErrorField::Filter => {
                 if !value.is_null() {
                     self.add_code("content_filter");
                 }
             }
-            Field::RetryDelay => {
+            ErrorField::RetryDelay => {
                 let delay = value.as_str().and_then(|delay| delay.strip_suffix('s'));
                 self.retry_delay = self.retry_delay.or(delay.and_then(wait::seconds));
             }
-            Field::Violations => {
+            ErrorField::Violations => {
                 let violations = value.as_array().into_iter().flatten();
                 self.quota_per_day |= violations
                     .filter_map(|violation| violation.get("quotaId")?.as_str())
                     .any(|quota| quota.contains("PerDay"));
             }
-            Field::Other => {}
+            ErrorField::Other => {}
         }
     }
 

@@ -79,15 +79,15 @@ impl<'de, T: Object<'de> + Keyed> Rare<T> {
         };
         let fields = self.0.get_or_insert_default();
         // The text has been read as JSON before.
-        let _ = fields.take(key, &mut Field(value));
+        let _ = fields.take(key, &mut BoxedField(value));
         Ok(())
     }
 }
 
 /// The value of a field, of which the key is known.
-struct Field<'de>(&'de RawValue);
+struct BoxedField<'de>(&'de RawValue);
 
-impl<'de> MapAccess<'de> for Field<'de> {
+impl<'de> MapAccess<'de> for BoxedField<'de> {
     type Error = serde_json::Error;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::walk::Step;
+use super::walk::ValueStep;
 
 /// The most bytes of names and values that are kept.
 const MOST_BYTES: usize = 256 * 1024;
@@ -38,15 +38,15 @@ enum Node {
 
 impl Tree {
     /// Keeps a value; false if there is no room for it. Whatever was there before is replaced.
-    pub(super) fn put(&mut self, place: &[Step<'_>], leaf: &str) -> bool {
-        let Some((Step::Member(first), rest)) = place.split_first() else {
+    pub(super) fn put(&mut self, place: &[ValueStep<'_>], leaf: &str) -> bool {
+        let Some((ValueStep::Member(first), rest)) = place.split_first() else {
             return true;
         };
         let room = MOST_BYTES.saturating_sub(self.extent.bytes);
         let most = place.iter().fold(leaf.len(), |bytes, step| {
             bytes.saturating_add(match step {
-                Step::Member(name) => name.len() + OF_MEMBER,
-                Step::Item(position) => position.saturating_mul(PADDING.len() + 1) + OF_MEMBER,
+                ValueStep::Member(name) => name.len() + OF_MEMBER,
+                ValueStep::Item(position) => position.saturating_mul(PADDING.len() + 1) + OF_MEMBER,
             })
         });
         if most > room || self.extent.nodes + place.len() > MOST_NODES {
@@ -66,28 +66,28 @@ impl Tree {
     }
 
     /// The node at a place, which is made if it is not there.
-    fn node(&mut self, first: &str, rest: &[Step<'_>]) -> Option<&mut Node> {
+    fn node(&mut self, first: &str, rest: &[ValueStep<'_>]) -> Option<&mut Node> {
         let mut node = member(&mut self.root, first, &mut self.extent)?;
         for step in rest {
             node = match step {
-                Step::Member(name) => member(node.as_object()?, name, &mut self.extent)?,
-                Step::Item(position) => item(node.as_list()?, *position, &mut self.extent)?,
+                ValueStep::Member(name) => member(node.as_object()?, name, &mut self.extent)?,
+                ValueStep::Item(position) => item(node.as_list()?, *position, &mut self.extent)?,
             };
         }
         Some(node)
     }
 
     /// Replaces a value that is there by one that takes no more room; false if that is not so.
-    fn replace(&mut self, place: &[Step<'_>], leaf: &str) -> bool {
-        let Some((Step::Member(first), rest)) = place.split_first() else {
+    fn replace(&mut self, place: &[ValueStep<'_>], leaf: &str) -> bool {
+        let Some((ValueStep::Member(first), rest)) = place.split_first() else {
             return true;
         };
         let found = rest
             .iter()
             .try_fold(self.root.get_mut(&**first), |node, step| {
                 Some(match (node?, step) {
-                    (Node::Object(members), Step::Member(name)) => members.get_mut(&**name),
-                    (Node::List(items), Step::Item(position)) => items.get_mut(position),
+                    (Node::Object(members), ValueStep::Member(name)) => members.get_mut(&**name),
+                    (Node::List(items), ValueStep::Item(position)) => items.get_mut(position),
                     _ => None,
                 })
             });

@@ -10,7 +10,7 @@ use super::{AnswerFields, To};
 
 /// One step on the way to a value.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Step<'a> {
+pub(super) enum ValueStep<'a> {
     /// The member of an object.
     Member(Cow<'a, str>),
     /// The item of a list.
@@ -18,7 +18,7 @@ pub(super) enum Step<'a> {
 }
 
 /// Takes a value: its place, its path and its JSON text.
-type Take<'t> = dyn FnMut(&[Step<'_>], &str, &str) + 't;
+type Take<'t> = dyn FnMut(&[ValueStep<'_>], &str, &str) + 't;
 
 /// Finds the values of an event, which may also be called by this name, or of a whole answer. Null and an empty text say
 /// nothing. A text that is not JSON has no values.
@@ -28,7 +28,7 @@ pub(super) fn leaves(fields: &AnswerFields, name: &str, json: &str, take: &mut T
     if !json.starts_with(['{', '[']) || serde_json::from_str::<IgnoredAny>(json).is_err() {
         return;
     }
-    let mut walk = Walk {
+    let mut walk = MetadataWalk {
         fields,
         name,
         json,
@@ -45,14 +45,14 @@ pub(super) fn leaves(fields: &AnswerFields, name: &str, json: &str, take: &mut T
     }
 }
 
-struct Walk<'a, 't> {
+struct MetadataWalk<'a, 't> {
     fields: &'a AnswerFields,
     /// The name of the event, if it has no type.
     name: &'a str,
     json: &'a str,
     /// How much of the text has been read.
     at: usize,
-    place: Vec<Step<'a>>,
+    place: Vec<ValueStep<'a>>,
     path: String,
     /// Whether nothing here is read by a decoder.
     is_unread: bool,
@@ -62,7 +62,7 @@ struct Walk<'a, 't> {
 /// A value in so many others is kept as one text.
 const MOST_DEPTH: usize = 48;
 
-impl<'a> Walk<'a, '_> {
+impl<'a> MetadataWalk<'a, '_> {
     /// Reads an event or a whole answer.
     fn event(&mut self) {
         let own = self.peek("type").map(unquoted);
@@ -72,8 +72,8 @@ impl<'a> Walk<'a, '_> {
             .filter(|moved| moved.event == kind)
             .map(|moved| {
                 let steps = moved.to.iter().map(|to| match to {
-                    To::Member(name) => Step::Member(Cow::Borrowed(*name)),
-                    To::Item(member) => Step::Item(self.position(member).unwrap_or(0)),
+                    To::Member(name) => ValueStep::Member(Cow::Borrowed(*name)),
+                    To::Item(member) => ValueStep::Item(self.position(member).unwrap_or(0)),
                 });
                 (moved.member, steps.collect::<Vec<_>>())
             })
@@ -87,9 +87,9 @@ impl<'a> Walk<'a, '_> {
     }
 
     /// Reads a value that stands elsewhere in a whole answer.
-    fn moved(&mut self, steps: &[Step<'a>]) {
+    fn moved(&mut self, steps: &[ValueStep<'a>]) {
         for step in steps {
-            if let Step::Member(name) = step {
+            if let ValueStep::Member(name) = step {
                 self.enter_path(name);
             }
             self.place.push(step.clone());
@@ -111,7 +111,7 @@ impl<'a> Walk<'a, '_> {
             .find(|(parent, own, _)| *parent == self.path && *own == name)
             .map_or(name, |(_, _, renamed)| Cow::Borrowed(renamed));
         self.enter_path(&name);
-        self.place.push(Step::Member(name));
+        self.place.push(ValueStep::Member(name));
         self.unless_known(Self::value);
         self.place.pop();
         self.path.truncate(before);
@@ -149,7 +149,7 @@ impl<'a> Walk<'a, '_> {
                     let position = told.unwrap_or(place);
                     let before = walk.is_unread;
                     walk.is_unread |= is_first_only && position > 0;
-                    walk.place.push(Step::Item(position));
+                    walk.place.push(ValueStep::Item(position));
                     walk.value();
                     walk.place.pop();
                     walk.is_unread = before;

@@ -16,7 +16,7 @@ pub const WIRE_FORMATS: [&str; 4] = ["openai_chat", "openai_responses", "anthrop
 
 /// A field that options may not set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Reserved {
+struct ReservedField {
     place: OptionsPlace,
     path: &'static [&'static str],
     because: Because,
@@ -46,8 +46,12 @@ pub struct Forbidden {
     pub because: Because,
 }
 
-const fn row(place: OptionsPlace, path: &'static [&'static str], because: Because) -> Reserved {
-    Reserved {
+const fn row(
+    place: OptionsPlace,
+    path: &'static [&'static str],
+    because: Because,
+) -> ReservedField {
+    ReservedField {
         place,
         path,
         because,
@@ -62,7 +66,7 @@ pub fn forbidden(
     fields: &str,
     is_shared: bool,
 ) -> Option<Forbidden> {
-    let table: &[Reserved] = match format {
+    let table: &[ReservedField] = match format {
         "openai_chat" => openai_chat::RESERVED,
         "openai_responses" => openai_responses::RESERVED,
         "anthropic" => anthropic::RESERVED,

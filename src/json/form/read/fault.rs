@@ -5,12 +5,12 @@ use std::borrow::Cow;
 use crate::error::{Error, excerpt};
 use crate::json::form::types::{JsonKind, OwnForm};
 
-use super::{Reading, Step};
+use super::{FormReading, PathStep};
 
 /// The most values of an enum that an error lists.
 const MOST_LISTED: usize = 40;
 
-impl Reading<'_> {
+impl FormReading<'_> {
     pub(super) fn fail<E: serde::de::Error>(&mut self, what: String) -> E {
         self.fault.get_or_insert(what);
         E::custom("")
@@ -22,9 +22,9 @@ impl Reading<'_> {
         for step in &self.path {
             let dot = if path.is_empty() { "" } else { "." };
             match step {
-                Step::Field(name) => path += &format!("{dot}{name}"),
-                Step::Key(key) => path += &format!("{dot}{}", excerpt(key)),
-                Step::Index(index) => path += &format!("[{index}]"),
+                PathStep::Field(name) => path += &format!("{dot}{name}"),
+                PathStep::Key(key) => path += &format!("{dot}{}", excerpt(key)),
+                PathStep::Index(index) => path += &format!("[{index}]"),
             }
         }
         if path.is_empty() {

@@ -6,9 +6,9 @@ use crate::json::form::types::{JsonField, JsonKind, OwnForm};
 use crate::json::form::{base, times};
 
 use super::primitive::Primitive;
-use super::{Reading, VALUE_BOOL, VALUE_NUMBER, VALUE_TEXT};
+use super::{FormReading, VALUE_BOOL, VALUE_NUMBER, VALUE_TEXT};
 
-impl Reading<'_> {
+impl FormReading<'_> {
     /// Writes a number, a text or a truth value as a field of this kind.
     pub(super) fn scalar<E: serde::de::Error>(
         &mut self,

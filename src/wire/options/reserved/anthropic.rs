@@ -1,11 +1,11 @@
 //! What options for Anthropic Messages may not set.
 
 use super::Because::{Ours, Stored, Typed};
-use super::{Reserved, row};
+use super::{ReservedField, row};
 use crate::wire::options::OptionsPlace::{Part, ProviderTool, Request, Tool};
 
 #[rustfmt::skip] // a table is read by its columns
-pub(super) const RESERVED: &[Reserved] = &[
+pub(super) const RESERVED: &[ReservedField] = &[
     row(Request, &["model"],                  Ours),
     row(Request, &["messages"],               Ours),
     row(Request, &["system"],                 Ours),

@@ -1,11 +1,11 @@
 //! What options for Gemini may not set.
 
 use super::Because::{OneAnswer, Ours, Stored, Typed};
-use super::{Reserved, row};
+use super::{ReservedField, row};
 use crate::wire::options::OptionsPlace::{Part, Request, Tool};
 
 #[rustfmt::skip] // a table is read by its columns
-pub(super) const RESERVED: &[Reserved] = &[
+pub(super) const RESERVED: &[ReservedField] = &[
     row(Request, &["model"],             Ours),
     row(Request, &["contents"],          Ours),
     row(Request, &["systemInstruction"], Ours),

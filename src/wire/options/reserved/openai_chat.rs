@@ -1,11 +1,11 @@
 //! What options for OpenAI Chat Completions may not set.
 
 use super::Because::{OneAnswer, Ours, Typed};
-use super::{Reserved, row};
+use super::{ReservedField, row};
 use crate::wire::options::OptionsPlace::{Part, Request, Tool};
 
 #[rustfmt::skip] // a table is read by its columns
-pub(super) const RESERVED: &[Reserved] = &[
+pub(super) const RESERVED: &[ReservedField] = &[
     row(Request, &["model"],                  Ours),
     row(Request, &["messages"],               Ours),
     row(Request, &["stream"],                 Ours),
