@@ -97,7 +97,7 @@ impl FileObjects {
     }
 }
 
-/// What is told of every change of the store, whoever made it.
+/// Called after every change of the store, whoever made it.
 pub type Follower = Box<dyn Fn(&StoreObjects) + Send + Sync>;
 
 /// Where this process counts what calls use.
@@ -123,9 +123,9 @@ pub struct Administration {
     /// Where another process may write down what calls have used.
     ledger_files: Option<Files>,
     follower: OnceLock<Follower>,
-    /// The version of the store that the follower was told of last; `None` if it could not be told. Whoever holds this
+    /// The version of the store that was announced to the follower last; `None` if that failed. Whoever holds this
     /// alone makes changes and tells of them, so that both happen in one order.
-    told: Mutex<Option<i64>>,
+    announced: Mutex<Option<i64>>,
     logins: Mutex<FailedLogins>,
     /// When keys were last used, as it was written down.
     uses_written: Mutex<HashMap<KeyHash, SystemTime>>,
@@ -168,7 +168,7 @@ impl Administration {
             identities,
             file: file.into(),
             follower: OnceLock::new(),
-            told: Mutex::new(Some(version)),
+            announced: Mutex::new(Some(version)),
             logins: Mutex::default(),
             uses_written: Mutex::default(),
             noted: Mutex::default(),
@@ -238,8 +238,8 @@ impl Administration {
         self.store.read(StoreObjects::read)
     }
 
-    /// Has this follower told of every change from now on. Only the first one is.
-    pub fn tell(&self, follower: Follower) {
+    /// Calls this follower after every change from now on. Only the first follower is kept.
+    pub fn follow_changes(&self, follower: Follower) {
         let _ = self.follower.set(follower);
     }
 
@@ -255,32 +255,32 @@ impl Administration {
     /// # Errors
     /// [`StoreError`]. Then the follower goes on with what it knows.
     pub fn look(&self) -> Result<bool, StoreError> {
-        let mut told = locked(&self.told);
+        let mut announced = locked(&self.announced);
         let version = self.store.others_version()?;
-        if Some(version) == *told {
+        if Some(version) == *announced {
             return Ok(false);
         }
-        self.tell_all()?;
-        *told = Some(version);
+        self.notify_follower()?;
+        *announced = Some(version);
         Ok(true)
     }
 
     /// Makes a change and tells the follower before this returns.
     fn changed<T>(&self, change: impl FnOnce() -> Result<T, AdminError>) -> Result<T, AdminError> {
-        let mut told = locked(&self.told);
+        let mut announced = locked(&self.announced);
         let value = change().inspect_err(|error| {
             if matches!(error, AdminError::Store(_)) {
                 self.failures.refused.increment();
             }
         })?;
-        if let Err(error) = self.tell_all() {
-            *told = None;
+        if let Err(error) = self.notify_follower() {
+            *announced = None;
             return Err(error.into());
         }
         Ok(value)
     }
 
-    fn tell_all(&self) -> Result<(), StoreError> {
+    fn notify_follower(&self) -> Result<(), StoreError> {
         let objects = self.objects()?;
         let StoreObjects { accounts, keys } = objects.clone();
         if let Err(mistakes) = self.identities.follow_store(accounts, keys) {

@@ -441,7 +441,7 @@ fn a_revocation_takes_effect_before_it_is_answered() {
     let (tell, told) = mpsc::channel();
     place
         .admin
-        .tell(Box::new(move |objects| tell.send(objects.clone()).unwrap()));
+        .follow_changes(Box::new(move |objects| tell.send(objects.clone()).unwrap()));
     let keys: Vec<_> = (0..100)
         .map(|_| place.key("search-caller", None).key.stored.key.id)
         .collect();
@@ -471,7 +471,7 @@ fn a_change_of_another_process_is_told_at_the_next_look() {
     let (tell, told) = mpsc::channel();
     place
         .admin
-        .tell(Box::new(move |objects| tell.send(objects.clone()).unwrap()));
+        .follow_changes(Box::new(move |objects| tell.send(objects.clone()).unwrap()));
     let id = place.key("search-caller", None).key.stored.key.id;
     told.try_iter().count();
     assert!(!place.admin.look().unwrap(), "the own change is no news");

@@ -16,14 +16,14 @@ pub fn check_conversation(messages: &mut [Message], faults: &mut Faults) {
         return;
     };
     let is_complete = last.role == Role::Assistant && !is_to_be_continued(last);
-    let told = Told::of(faults.told());
+    let faulty = FaultyMessages::of(faults.reported());
     for (index, message) in messages.iter().enumerate() {
-        if !told.of_message(index) {
-            check_message(message, index, &told, faults);
+        if !faulty.of_message(index) {
+            check_message(message, index, &faulty, faults);
         }
     }
     link(messages, faults);
-    if told.of_message(messages.len() - 1) {
+    if faulty.of_message(messages.len() - 1) {
         return;
     }
     if is_complete {
@@ -41,9 +41,9 @@ fn is_to_be_continued(message: &Message) -> bool {
 }
 
 /// The fields of messages for which the door has already reported a fault. Nearly always there are none.
-struct Told(Vec<String>);
+struct FaultyMessages(Vec<String>);
 
-impl Told {
+impl FaultyMessages {
     fn of(violations: &[Violation]) -> Self {
         let fields = violations.iter().map(|violation| &violation.field);
         let of_messages = fields.filter(|field| field.starts_with("messages["));
@@ -67,14 +67,14 @@ impl Told {
     }
 }
 
-fn check_message(message: &Message, index: usize, told: &Told, faults: &mut Faults) {
+fn check_message(message: &Message, index: usize, faulty: &FaultyMessages, faults: &mut Faults) {
     let Message { role, parts } = message;
     // An assistant message may be empty: callers append an empty answer like any other.
     if parts.is_empty() && *role != Role::Assistant {
         faults.add(format_args!("messages[{index}]"), "set `text` or `parts`");
     }
     for (position, part) in parts.iter().enumerate() {
-        if !told.of_part(index, position) {
+        if !faulty.of_part(index, position) {
             let field = format_args!("messages[{index}].parts[{position}]");
             check_role_of(part, *role, field, faults);
             check_part(part, field, faults);

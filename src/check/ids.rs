@@ -36,8 +36,8 @@ mod tests {
 
             check_id("idempotency_key", id, &mut faults);
 
-            let told = faults.told().first().map(|fault| &*fault.field);
-            assert_eq!(told, (!is_fine).then_some("idempotency_key"), "{id:?}");
+            let field = faults.reported().first().map(|fault| &*fault.field);
+            assert_eq!(field, (!is_fine).then_some("idempotency_key"), "{id:?}");
         }
     }
 }

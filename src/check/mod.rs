@@ -52,7 +52,7 @@ impl Faults {
         }
     }
 
-    fn told(&self) -> &[Violation] {
+    fn reported(&self) -> &[Violation] {
         &self.violations
     }
 }

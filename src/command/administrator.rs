@@ -112,7 +112,7 @@ impl ServerArguments {
     ) -> Result<ExitCode, String> {
         let proof = match self.proof() {
             Ok(proof) => proof,
-            Err(why) => return Ok(NoService::Usage(why).told()),
+            Err(why) => return Ok(NoService::Usage(why).report()),
         };
         let service = ServiceArguments::at(address.clone(), self.ca.clone())
             .named(self.server_name.clone())
@@ -123,7 +123,7 @@ impl ServerArguments {
         };
         let connection = match reached {
             Ok(connection) => connection,
-            Err(no_service) => return Ok(no_service.told()),
+            Err(no_service) => return Ok(no_service.report()),
         };
         let origin = connection.origin();
         let client = AdminServiceClient::with_origin(connection, origin);
@@ -135,12 +135,12 @@ impl ServerArguments {
             }
             Err(Unanswered::Failed(why)) => Err(why),
             Err(Unanswered::Status(status)) => {
-                print_error(failure::told(&status).trim_end().to_owned());
+                print_error(failure::message(&status).trim_end().to_owned());
                 Ok(ExitCode::from(failure::exit_code(&status)))
             }
             Err(Unanswered::Late) => {
                 let why = format!("{address} does not answer: it took over {ANSWER_LIMIT:?}");
-                Ok(NoService::Unreachable(why).told())
+                Ok(NoService::Unreachable(why).report())
             }
         }
     }

@@ -65,7 +65,7 @@ impl CallArguments {
     pub(super) fn run(self) -> Result<ExitCode, String> {
         in_runtime(async move {
             let called = self.connect_and_call().await;
-            Ok(called.unwrap_or_else(NoService::told))
+            Ok(called.unwrap_or_else(NoService::report))
         })
     }
 
@@ -211,7 +211,7 @@ impl Output {
         match ended {
             CallResult::Answered(response) => {
                 if self.json.is_none() {
-                    tell(&summary::of_answer(&response));
+                    print_shown(&summary::of_answer(&response));
                 }
                 ExitCode::SUCCESS
             }
@@ -221,7 +221,7 @@ impl Output {
                     line.push(b'\n');
                     let _ = timeout(GRACE, write(line)).await;
                 }
-                tell(&failure::told(&status));
+                print_shown(&failure::message(&status));
                 ExitCode::from(failure::exit_code(&status))
             }
             // Whoever reads had enough of it.
@@ -234,7 +234,7 @@ impl Output {
     }
 }
 
-fn tell(text: &str) {
+fn print_shown(text: &str) {
     print_error(shown(text.trim_end()).into_owned());
 }
 

@@ -124,6 +124,6 @@ impl CheckArguments {
 /// Tells the mistakes of a configuration.
 fn broken(name: &str, mistakes: &[String]) -> ExitCode {
     // There is nobody else to tell that nobody can be told.
-    let _ = check::tell(name, mistakes, &mut io::stderr());
+    let _ = check::write_mistakes(name, mistakes, &mut io::stderr());
     ExitCode::from(BROKEN)
 }

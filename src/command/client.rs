@@ -79,7 +79,7 @@ pub(super) enum NoService {
 
 impl NoService {
     /// Says why on standard error; the exit code that goes with it.
-    pub(super) fn told(self) -> ExitCode {
+    pub(super) fn report(self) -> ExitCode {
         let (why, code) = match self {
             Self::Usage(why) => (why, BROKEN),
             Self::Unreachable(why) => (why, SILENT),

@@ -49,10 +49,10 @@ impl ExplainArguments {
                     Ok(ExitCode::SUCCESS)
                 }
                 Ok(Err(status)) => {
-                    print_error(failure::told(&status).trim_end().to_owned());
+                    print_error(failure::message(&status).trim_end().to_owned());
                     Ok(ExitCode::from(failure::exit_code(&status)))
                 }
-                Err(no_service) => Ok(no_service.told()),
+                Err(no_service) => Ok(no_service.report()),
             }
         })
     }

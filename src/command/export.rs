@@ -84,7 +84,7 @@ impl ExportArguments {
                     written => written
                         .map_err(|error| format!("standard output cannot be written: {error}"))?,
                 },
-                ExportPiece::Summary(summary) => print_error(told(&summary)),
+                ExportPiece::Summary(summary) => print_error(summary_line(&summary)),
             }
             match rest {
                 Some(rest) => export = rest,
@@ -95,7 +95,7 @@ impl ExportArguments {
 }
 
 /// What is compared with the ledger, for standard error.
-fn told(summary: &ExportSummary) -> String {
+fn summary_line(summary: &ExportSummary) -> String {
     let ExportSummary {
         lines,
         cost_nanos,

@@ -45,7 +45,7 @@ fn reason(status: &Status) -> Option<String> {
 }
 
 /// What happened, for people.
-pub(super) fn told(status: &Status) -> String {
+pub(super) fn message(status: &Status) -> String {
     let mut text = String::new();
     let Some(reason) = reason(status) else {
         let _ = match status.source() {
@@ -146,9 +146,9 @@ mod tests {
     #[test]
     fn what_a_status_says_cannot_steer_a_terminal() {
         let mut evil = status(Code::NotFound, "SCENARIO_NOT_FOUND");
-        assert!(told(&evil).starts_with("SCENARIO_NOT_FOUND: what happened\n"));
+        assert!(message(&evil).starts_with("SCENARIO_NOT_FOUND: what happened\n"));
         evil = Status::new(Code::Unknown, "\u{1b}[2J");
-        assert!(!told(&evil).contains('\u{1b}'), "{}", told(&evil));
+        assert!(!message(&evil).contains('\u{1b}'), "{}", message(&evil));
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub(super) struct HealthArguments {
 }
 
 /// What a service answers.
-enum Told {
+enum HealthAnswer {
     Serving,
     /// It does not serve, or knows no such name; why.
     NotServing(String),
@@ -53,25 +53,25 @@ impl HealthArguments {
             };
             let give_up = self.wait.map(|wait| Instant::now() + wait);
             loop {
-                let told = match self.ask(&address).await {
-                    Ok(told) => told,
+                let answer = match self.ask(&address).await {
+                    Ok(answer) => answer,
                     Err(why) => {
                         print_error(why);
                         return Ok(ExitCode::from(BROKEN));
                     }
                 };
                 let is_late = give_up.is_none_or(|late| Instant::now() + PAUSE >= late);
-                match told {
-                    Told::Serving => return Ok(ExitCode::SUCCESS),
-                    Told::NotServing(why) if is_late => {
+                match answer {
+                    HealthAnswer::Serving => return Ok(ExitCode::SUCCESS),
+                    HealthAnswer::NotServing(why) if is_late => {
                         print_error(why);
                         return Ok(ExitCode::FAILURE);
                     }
-                    Told::Silent(why) if is_late => {
+                    HealthAnswer::Silent(why) if is_late => {
                         print_error(why);
                         return Ok(ExitCode::from(SILENT));
                     }
-                    Told::NotServing(_) | Told::Silent(_) => sleep(PAUSE).await,
+                    HealthAnswer::NotServing(_) | HealthAnswer::Silent(_) => sleep(PAUSE).await,
                 }
             }
         })
@@ -81,11 +81,11 @@ impl HealthArguments {
     ///
     /// # Errors
     /// The command line is at fault.
-    async fn ask(&self, address: &ServiceAddress) -> Result<Told, String> {
+    async fn ask(&self, address: &ServiceAddress) -> Result<HealthAnswer, String> {
         let connection = match self.service.connect(address).await {
             Ok(connection) => connection,
             Err(NoService::Usage(why)) => return Err(why),
-            Err(NoService::Unreachable(why)) => return Ok(Told::Silent(why)),
+            Err(NoService::Unreachable(why)) => return Ok(HealthAnswer::Silent(why)),
         };
         let origin = connection.origin();
         let mut client = HealthClient::with_origin(connection, origin);
@@ -94,19 +94,23 @@ impl HealthArguments {
         };
         let asking = client.check(request);
         Ok(match timeout(ANSWER_LIMIT, asking).await {
-            Err(_) => Told::Silent(format!("{address} does not answer: it took over a second")),
+            Err(_) => {
+                HealthAnswer::Silent(format!("{address} does not answer: it took over a second"))
+            }
             Ok(Ok(answer)) => match answer.into_inner().status() {
-                ServingStatus::Serving => Told::Serving,
+                ServingStatus::Serving => HealthAnswer::Serving,
                 _ if self.name.is_empty() => {
-                    Told::NotServing(format!("{address} takes no calls now"))
+                    HealthAnswer::NotServing(format!("{address} takes no calls now"))
                 }
-                _ => Told::NotServing(format!("{address}: `{}` is not served now", self.name)),
+                _ => HealthAnswer::NotServing(format!(
+                    "{address}: `{}` is not served now",
+                    self.name
+                )),
             },
-            Ok(Err(status)) if status.code() == Code::NotFound => Told::NotServing(format!(
-                "{address}: `{}` is no name of its health",
-                self.name
-            )),
-            Ok(Err(status)) => Told::Silent(format!(
+            Ok(Err(status)) if status.code() == Code::NotFound => HealthAnswer::NotServing(
+                format!("{address}: `{}` is no name of its health", self.name),
+            ),
+            Ok(Err(status)) => HealthAnswer::Silent(format!(
                 "{address} does not answer: {}; does it speak gRPC, and TLS where --ca or https:// says so?",
                 shown(status.message())
             )),

@@ -39,13 +39,13 @@ impl LedgerArguments {
             print("no file of the ledger is damaged".to_owned());
         }
         for file in &repaired {
-            print(told(file));
+            print(repair_lines(file));
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
-fn told(repaired: &Repaired) -> String {
+fn repair_lines(repaired: &Repaired) -> String {
     let Repaired {
         path,
         aside,

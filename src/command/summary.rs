@@ -1,4 +1,4 @@
-//! What is told of a call at its end: who answered, what was tried for it, what it cost. Pure.
+//! How is a call summed up at its end: who answered, what was tried for it, what it cost? Pure.
 
 use std::fmt::Write as _;
 
@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn amounts_are_told_to_a_millionth() {
-        for (nanos, told) in [
+        for (nanos, shown) in [
             (0, "0.000000"),
             (499, "0.000000"),
             (500, "0.000001"),
@@ -138,7 +138,7 @@ mod tests {
             (i64::MAX, "9223372036.854776"),
             (i64::MIN, "-9223372036.854776"),
         ] {
-            assert_eq!(amount(nanos), told);
+            assert_eq!(amount(nanos), shown);
         }
     }
 
@@ -160,9 +160,9 @@ mod tests {
             (cost(0, v1::CostSource::Unknown), "at an unknown price"),
             (cost(2000, v1::CostSource::Unknown), "at least 0.000002 USD"),
         ];
-        for (cost, told) in table {
+        for (cost, shown) in table {
             let line = cost_line(Some(&usage), Some(&cost));
-            assert_eq!(line, format!("  3 input and 4 output tokens, {told}\n"));
+            assert_eq!(line, format!("  3 input and 4 output tokens, {shown}\n"));
         }
         assert_eq!(cost_line(None, None), "");
     }

@@ -33,7 +33,7 @@ pub fn check(
         .and_then(|text| checked(&text, with_secrets, overrides));
     let written = match &checked {
         Ok(config) => summarize(config, out),
-        Err(mistakes) => tell(&name, mistakes, err),
+        Err(mistakes) => write_mistakes(&name, mistakes, err),
     };
     let code = match checked {
         Ok(_) => ExitCode::SUCCESS,
@@ -52,7 +52,7 @@ pub fn check(
 ///
 /// # Errors
 /// `err` cannot be written to.
-pub fn tell(name: &str, mistakes: &[String], err: &mut impl Write) -> io::Result<()> {
+pub fn write_mistakes(name: &str, mistakes: &[String], err: &mut impl Write) -> io::Result<()> {
     let lines = mistakes.iter().map(|mistake| format!("{name}:{mistake}\n"));
     err.write_all(lines.collect::<String>().as_bytes())
 }

@@ -1,4 +1,4 @@
-//! What should an operator know of a configuration that is valid? One line for each warning, told by `check` and at the
+//! What should an operator know of a configuration that is valid? One line for each warning, shown by `check` and at the
 //! start.
 
 use std::collections::BTreeMap;
@@ -38,8 +38,8 @@ pub fn warnings(config: &Config, now: SystemTime) -> Vec<String> {
         ("server.tls", &config.tls.server),
         ("admin.tls", &config.tls.admin),
     ] {
-        let told = material.iter().flat_map(|material| material.warnings(now));
-        warnings.extend(told.map(|warning| format!("{warning} (`{table}`)")));
+        let of_material = material.iter().flat_map(|material| material.warnings(now));
+        warnings.extend(of_material.map(|warning| format!("{warning} (`{table}`)")));
     }
     let shown = config.certificates.iter();
     for file in shown.filter(|file| file.usage == CertificateUse::Provider) {

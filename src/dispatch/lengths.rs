@@ -16,8 +16,8 @@ pub(crate) struct Answers(Arc<Mutex<AnswerExpectations>>);
 
 impl Prompts {
     /// Learns from an attempt whose provider counted so many tokens of prompt.
-    pub(super) fn learn(&self, size: &PromptSize, told: u64) {
-        locked(&self.0).learn(size, told);
+    pub(super) fn learn(&self, size: &PromptSize, reported: u64) {
+        locked(&self.0).learn(size, reported);
     }
 
     /// What is expected of an attempt on this target.
@@ -48,8 +48,8 @@ impl Prompts {
 
 impl Answers {
     /// Learns from a complete answer of so many tokens.
-    pub(super) fn learn(&self, told: u64) {
-        locked(&self.0).learn(told);
+    pub(super) fn learn(&self, reported: u64) {
+        locked(&self.0).learn(reported);
     }
 
     /// Whether anything else shares it.

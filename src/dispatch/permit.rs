@@ -131,12 +131,12 @@ impl TargetPermit {
 
     /// Learns from a complete answer what its provider counted.
     pub(super) fn learn(&self, usage: &Usage) {
-        if let Some(told) = usage.input_tokens {
+        if let Some(reported) = usage.input_tokens {
             let guarded = &self.route.targets[self.position];
-            guarded.prompts.learn(self.asked.size(), told);
+            guarded.prompts.learn(self.asked.size(), reported);
         }
-        if let Some(told) = usage.output_tokens {
-            self.route.answers[self.position].learn(told);
+        if let Some(reported) = usage.output_tokens {
+            self.route.answers[self.position].learn(reported);
         }
     }
 

@@ -20,10 +20,10 @@ use self::parts::json_object;
 use super::v1;
 
 /// The response of a unary call that was answered.
-pub fn response(told: &Summary<'_>, mut answer: Answer) -> v1::GenerateResponse {
+pub fn response(call: &Summary<'_>, mut answer: Answer) -> v1::GenerateResponse {
     let finish_reason = answer.finish_reason();
     let beside = std::mem::take(&mut answer.beside);
-    let summary = summary(told, finish_reason, beside);
+    let summary = summary(call, finish_reason, beside);
     let output = message(answer, &summary.provider, &summary.call_id);
     v1::GenerateResponse {
         output: Some(output),
@@ -33,7 +33,7 @@ pub fn response(told: &Summary<'_>, mut answer: Answer) -> v1::GenerateResponse 
 
 /// What the caller gets besides the answer's content.
 pub fn summary(
-    told: &Summary<'_>,
+    call: &Summary<'_>,
     finish_reason: Option<FinishReason>,
     beside: Beside,
 ) -> v1::GenerateResponse {
@@ -42,7 +42,7 @@ pub fn summary(
         took,
         adaptations,
         is_empty,
-    } = *told;
+    } = *call;
     let Beside {
         finish,
         metadata,

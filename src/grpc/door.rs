@@ -55,14 +55,14 @@ pub struct GrpcDoor {
     pub(super) observer: Option<Arc<Observer>>,
     /// Says who calls; `None` at a door that asks for no credential.
     pub(super) identities: Option<Arc<Identities>>,
-    /// Told who was refused; `None` without a control store.
+    /// Records who was refused; `None` without a control store.
     pub(super) administration: Option<Arc<Administration>>,
     /// Counts the RPCs that are no calls.
     pub(super) rpcs: Arc<RpcCounts>,
 }
 
-/// What is told how a request was answered.
-enum Told {
+/// What observes how a request is answered.
+enum RequestObserver {
     /// The observation of its call.
     Call(AnnouncedCall),
     /// The count of its RPC, which is no call.
@@ -71,7 +71,7 @@ enum Told {
     Nothing,
 }
 
-impl Told {
+impl RequestObserver {
     fn answered(self, response: Response<Body>) -> Response<GrpcBody> {
         WatchedBody::response(match self {
             Self::Call(call) => call.answered(response),
@@ -166,24 +166,25 @@ impl GrpcDoor {
             }
             (Some(_), _) | (None, None) => None,
         };
-        let told = match (&not_grpc, call) {
-            (Some(_), _) => Told::Nothing,
-            (None, Some(call)) => Told::Call(call),
+        let observer = match (&not_grpc, call) {
+            (Some(_), _) => RequestObserver::Nothing,
+            (None, Some(call)) => RequestObserver::Call(call),
             (None, None) => {
                 let rpc = self.rpcs.begin(request.uri().path());
-                rpc.map_or(Told::Nothing, Told::Rpc)
+                rpc.map_or(RequestObserver::Nothing, RequestObserver::Rpc)
             }
         };
-        let refused =
-            |refusal: Response<Body>, told: Told| Either::Left(ready(told.answered(refusal)));
+        let refused = |refusal: Response<Body>, observer: RequestObserver| {
+            Either::Left(ready(observer.answered(refusal)))
+        };
         if is_closed && request.uri().path() != HEALTH_CHECK {
-            return refused(status::of_error(&Error::Draining).into_http(), told);
+            return refused(status::of_error(&Error::Draining).into_http(), observer);
         }
         if let Some(refusal) = not_grpc.or_else(|| refusals::of_metadata(&request)) {
-            return refused(refusal, told);
+            return refused(refusal, observer);
         }
         if let Err(error) = who {
-            return refused(status::of_error(&error).into_http(), told);
+            return refused(status::of_error(&error).into_http(), observer);
         }
         request.extensions_mut().insert(TcpConnectInfo {
             local_addr: None,
@@ -201,10 +202,10 @@ impl GrpcDoor {
             Ok(request) => request,
             Err(error) => {
                 let refusal = status::of_error(&error).into_http();
-                return refused(arrival::told(refusal), told);
+                return refused(arrival::with_compressions(refusal), observer);
             }
         };
-        if let Told::Call(call) = &told {
+        if let RequestObserver::Call(call) = &observer {
             request.extensions_mut().insert(call.clone());
         }
         let refused_question = request.body().refused();
@@ -216,7 +217,7 @@ impl GrpcDoor {
                 Some(refused) => conversation::ending(response, refused),
                 None => response,
             };
-            told.answered(arrival::told(response))
+            observer.answered(arrival::with_compressions(response))
         }))
     }
 }

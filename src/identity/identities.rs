@@ -186,7 +186,7 @@ impl Identities {
     }
 
     /// Calls this after each change, when the standing of every credential is known.
-    pub fn tell(&self, follower: impl Fn() + Send + Sync + 'static) {
+    pub fn call_after_changes(&self, follower: impl Fn() + Send + Sync + 'static) {
         lock(&self.followers).push(Box::new(follower));
     }
 
@@ -313,7 +313,7 @@ mod tests {
         let identities = Identities::new(settings.clone()).unwrap();
         let told = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&told);
-        identities.tell(move || {
+        identities.call_after_changes(move || {
             count.fetch_add(1, Ordering::Relaxed);
         });
 

@@ -105,10 +105,10 @@ impl JsonDoor {
         let held = translation.held(origin, &who);
         let unproved = who.as_ref().err().copied();
         let given = timeout_of(&head.headers);
-        let told = given.as_ref().ok().copied().flatten();
+        let limit = given.as_ref().ok().copied().flatten();
         let call = CallHead {
             held: Some(held.clone()),
-            ..translation.head(method, &head.headers, origin, who, arrived, told)
+            ..translation.head(method, &head.headers, origin, who, arrived, limit)
         };
         let of_caller = translated::request_id(&head.headers);
         let given = given.and_then(|given| not_resumed(&head.headers, method).map(|()| given));

@@ -86,7 +86,7 @@ impl Cost {
     }
 
     /// As the provider says.
-    pub(super) fn told(nanos: i64) -> Self {
+    pub(super) fn of_provider(nanos: i64) -> Self {
         Self {
             nanos,
             source: CostSource::Provider,
@@ -189,10 +189,10 @@ mod tests {
 
     #[test]
     fn what_costs_nothing_changes_no_sum() {
-        let told = Cost::told(5);
+        let by_provider = Cost::of_provider(5);
 
-        assert_eq!(told.plus(Cost::NOTHING), told);
-        assert_eq!(Cost::NOTHING.plus(told), told);
+        assert_eq!(by_provider.plus(Cost::NOTHING), by_provider);
+        assert_eq!(Cost::NOTHING.plus(by_provider), by_provider);
     }
 
     #[test]
@@ -202,12 +202,12 @@ mod tests {
 
         assert_eq!(cost(one).plus(cost(one)).version(), Some(one));
         assert_eq!(cost(one).plus(cost(other)).version(), None);
-        assert_eq!(cost(one).plus(Cost::told(1)).version(), Some(one));
+        assert_eq!(cost(one).plus(Cost::of_provider(1)).version(), Some(one));
     }
 
     #[test]
     fn a_sum_that_is_too_large_is_not_the_whole() {
-        let sum = Cost::told(i64::MAX).plus(Cost::told(1));
+        let sum = Cost::of_provider(i64::MAX).plus(Cost::of_provider(1));
 
         assert_eq!(sum.nanos(), i64::MAX);
         assert_eq!(sum.source(), CostSource::Unknown);

@@ -78,19 +78,19 @@ impl Forecast {
     /// counted stays, and no estimate is less than what arrived or more than what was set aside.
     pub(super) fn complete(
         &self,
-        told: Option<Usage>,
+        reported: Option<Usage>,
         content_bytes: u64,
         is_whole: bool,
     ) -> Usage {
         let arrived = content_bytes.div_ceil(BYTES_PER_ANSWER_TOKEN);
-        let mut usage = told.unwrap_or_default();
+        let mut usage = reported.unwrap_or_default();
         if usage.input_tokens.is_none() {
             usage.input_tokens = Some(self.usual_input);
             usage.is_estimated = true;
         }
         let estimated = match (usage.output_tokens, content_bytes) {
-            (told, 1..) => arrived.max(told.unwrap_or(0)),
-            (Some(told), 0) => told,
+            (reported, 1..) => arrived.max(reported.unwrap_or(0)),
+            (Some(reported), 0) => reported,
             (None, 0) if is_whole => 0,
             (None, 0) => self.usual_output,
         };

@@ -96,7 +96,7 @@ struct TextPrompts {
     /// Tokens of 1,000 bytes, of long prompts.
     density: RecentMost,
     /// Tokens told for 1,000 that were assumed for an unknown target.
-    told: Spread,
+    reported: Spread,
 }
 
 /// What is known of the tokens of items of one kind.
@@ -137,14 +137,14 @@ pub struct ModelTokens {
 
 impl PromptExpectations {
     /// Learns from an attempt whose provider counted so many tokens of prompt.
-    pub fn learn(&mut self, size: &PromptSize, told: u64) {
+    pub fn learn(&mut self, size: &PromptSize, reported: u64) {
         // Results of tools that the provider runs say nothing about the next prompt, nor does a mix of media.
-        if size.grows || told == 0 {
+        if size.grows || reported == 0 {
             return;
         }
-        let beyond_text = told.saturating_sub(size.bytes / MOST_BYTES_PER_TOKEN);
+        let beyond_text = reported.saturating_sub(size.bytes / MOST_BYTES_PER_TOKEN);
         match (size.images, size.documents) {
-            (0, 0) => self.text_mut(size).learn(size, told),
+            (0, 0) => self.text_mut(size).learn(size, reported),
             (images, 0) => self.images.learn(beyond_text.div_ceil(images)),
             (0, documents) => self.documents.learn(beyond_text.div_ceil(documents)),
             _ => {}
@@ -175,7 +175,7 @@ impl PromptExpectations {
 
     /// The tokens that a prompt probably has.
     pub(super) fn usual(&self, size: &PromptSize) -> u64 {
-        match self.text(size).told.percentile(50, LEAST_ATTEMPTS) {
+        match self.text(size).reported.percentile(50, LEAST_ATTEMPTS) {
             Some(thousandths) => cold(size)
                 .saturating_mul(u64::from(thousandths))
                 .div_ceil(1_000),
@@ -209,16 +209,17 @@ impl MediaItems {
 }
 
 impl TextPrompts {
-    fn learn(&mut self, size: &PromptSize, told: u64) {
+    fn learn(&mut self, size: &PromptSize, reported: u64) {
         self.attempts = self.attempts.saturating_add(1);
-        self.overhead.record(told.saturating_sub(warm_text(size)));
+        self.overhead
+            .record(reported.saturating_sub(warm_text(size)));
         if size.bytes >= LONG_PROMPT {
             self.long_prompts = self.long_prompts.saturating_add(1);
             self.density
-                .record(told.saturating_mul(1_000).div_ceil(size.bytes));
+                .record(reported.saturating_mul(1_000).div_ceil(size.bytes));
         }
-        let thousandths = told.saturating_mul(1_000) / cold(size).max(1);
-        self.told
+        let thousandths = reported.saturating_mul(1_000) / cold(size).max(1);
+        self.reported
             .record(u32::try_from(thousandths).unwrap_or(u32::MAX));
     }
 
@@ -267,8 +268,8 @@ pub struct AnswerExpectations(Spread);
 
 impl AnswerExpectations {
     /// Learns from a complete answer of so many tokens.
-    pub fn learn(&mut self, told: u64) {
-        self.0.record(u32::try_from(told).unwrap_or(u32::MAX));
+    pub fn learn(&mut self, reported: u64) {
+        self.0.record(u32::try_from(reported).unwrap_or(u32::MAX));
     }
 
     /// The tokens that an answer hardly exceeds: 1.2 times the 95th percentile.
@@ -386,12 +387,12 @@ mod tests {
         assert_eq!(known.most(&with(2, 0), &MODEL), 264 + 2 * 1_032);
         assert_eq!(known.most(&with(0, 1), &MODEL), 264 + 10_032);
 
-        let told = ModelTokens {
+        let reported = ModelTokens {
             image: Some(7),
             document: Some(70),
             ..MODEL
         };
-        assert_eq!(known.most(&with(1, 1), &told), 264 + 77);
+        assert_eq!(known.most(&with(1, 1), &reported), 264 + 77);
     }
 
     #[test]
@@ -428,13 +429,13 @@ mod tests {
             seen in prop::collection::vec((any::<u64>(), 0_u64..5, 0_u64..3, any::<bool>(), 1_u64..u64::MAX), 1..40),
         ) {
             let mut known = PromptExpectations::default();
-            for (bytes, images, documents, has_tools, told) in seen {
+            for (bytes, images, documents, has_tools, reported) in seen {
                 let size = PromptSize { bytes, messages: 1, images, documents, has_tools, grows: false };
-                known.learn(&size, told);
+                known.learn(&size, reported);
                 let unbounded = ModelTokens::default();
                 let most = known.most(&size, &unbounded);
                 if known.text(&size).attempts >= LEAST_ATTEMPTS && images == 0 && documents == 0 {
-                    prop_assert!(most >= told);
+                    prop_assert!(most >= reported);
                 }
                 let _ = known.usual(&size);
                 prop_assert!(known.most(&size, &MODEL) <= 200_000);

@@ -72,7 +72,7 @@ pub struct AttemptEnd {
     /// What the provider counted last.
     pub usage: Option<Usage>,
     /// What the provider says it cost, in nano-USD.
-    pub told_nanos: Option<i64>,
+    pub provider_nanos: Option<i64>,
     /// Whether the request asks for something that may be charged for and that `usage` does not tell.
     pub may_cost_more: bool,
     /// When it began.
@@ -107,11 +107,11 @@ pub fn settle(end: &AttemptEnd, prices: Option<&Prices>, cost_from: CostFrom) ->
             computed(end, &usage.unwrap_or_default(), prices)
         }
     };
-    let told = end.told_nanos.map(Cost::told);
+    let by_provider = end.provider_nanos.map(Cost::of_provider);
     let is_known = computed.source() != CostSource::Unknown;
-    let cost = match (told, cost_from) {
-        (Some(told), CostFrom::Provider) => told,
-        (Some(told), CostFrom::Catalogue) if !is_known => told,
+    let cost = match (by_provider, cost_from) {
+        (Some(by_provider), CostFrom::Provider) => by_provider,
+        (Some(by_provider), CostFrom::Catalogue) if !is_known => by_provider,
         (Some(_), CostFrom::Catalogue) | (None, _) => computed,
     };
     // What was estimated says nothing about the prices.
@@ -120,9 +120,9 @@ pub fn settle(end: &AttemptEnd, prices: Option<&Prices>, cost_from: CostFrom) ->
         usage,
         class,
         cost,
-        provider_cost: told,
-        diverging_nanos: told
-            .filter(|told| is_comparable && differs(computed.nanos(), told.nanos()))
+        provider_cost: by_provider,
+        diverging_nanos: by_provider
+            .filter(|by_provider| is_comparable && differs(computed.nanos(), by_provider.nanos()))
             .map(|_| computed.nanos()),
         is_priceable: !end.may_cost_more && usage.is_none_or(|usage| !has_other_parts(&usage)),
     }
@@ -149,15 +149,15 @@ fn has_other_parts(usage: &Usage) -> bool {
 
 /// What the provider counted, and estimates of the rest.
 fn usage(end: &AttemptEnd, class: Billing) -> Option<Usage> {
-    let told = end.usage.map(Usage::consistent);
+    let reported = end.usage.map(Usage::consistent);
     let is_whole = match end.ending {
         AttemptEnding::Complete | AttemptEnding::Empty => true,
         AttemptEnding::Failed(_) | AttemptEnding::TimedOut(_) | AttemptEnding::Stopped => false,
     };
     match (class, end.forecast) {
         (Billing::Zero, _) => None,
-        (_, None) => told,
-        (_, Some(forecast)) => Some(forecast.complete(told, end.content_bytes, is_whole)),
+        (_, None) => reported,
+        (_, Some(forecast)) => Some(forecast.complete(reported, end.content_bytes, is_whole)),
     }
 }
 

@@ -113,7 +113,7 @@ fn complete(usage: Usage) -> AttemptEnd {
         on_disconnect: OnDisconnect::Cancel,
         ceiling: None,
         usage: Some(usage),
-        told_nanos: None,
+        provider_nanos: None,
         may_cost_more: false,
         began: at(2000),
     }
@@ -449,9 +449,9 @@ fn the_cost_that_counts_is_the_one_that_the_operator_chose() {
         (&None, told, Catalogue, (7, CostSource::Provider)),
         (&None, None, Catalogue, (0, Unknown)),
     ];
-    for (prices, told_nanos, cost_from, expected) in table {
+    for (prices, provider_nanos, cost_from, expected) in table {
         let end = AttemptEnd {
-            told_nanos,
+            provider_nanos,
             ..complete(all_parts())
         };
 
@@ -459,7 +459,7 @@ fn the_cost_that_counts_is_the_one_that_the_operator_chose() {
 
         assert_eq!((settled.cost.nanos(), settled.cost.source()), expected);
         let beside = settled.provider_cost.map(|cost| cost.nanos());
-        assert_eq!(beside, told_nanos);
+        assert_eq!(beside, provider_nanos);
     }
 }
 
@@ -468,7 +468,7 @@ fn two_costs_diverge_by_more_than_a_fiftieth_and_a_thousand_nano_dollars() {
     // The price of a million tokens in pico-USD each, what the provider tells.
     let of = |input: u64, told: i64| {
         let end = AttemptEnd {
-            told_nanos: Some(told),
+            provider_nanos: Some(told),
             ..complete(Usage {
                 input_tokens: Some(1000),
                 output_tokens: Some(0),

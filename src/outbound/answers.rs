@@ -85,7 +85,7 @@ fn lifetime(expires_in: Option<&Value>) -> Result<Duration, FetchError> {
 }
 
 #[derive(Deserialize)]
-struct TokenRefusal {
+struct RefusedToken {
     error: Option<Value>,
     /// The numbers of Entra's errors.
     error_codes: Option<Vec<u64>>,
@@ -94,7 +94,7 @@ struct TokenRefusal {
 /// The code of an error, if the answer has one that looks like a code. Descriptions are not shown: they may repeat what
 /// was sent.
 pub(super) fn code(body: &[u8]) -> Option<String> {
-    let refusal: TokenRefusal = serde_json::from_slice(body).ok()?;
+    let refusal: RefusedToken = serde_json::from_slice(body).ok()?;
     let code = match refusal.error? {
         Value::String(code) => code,
         // Google's own APIs.

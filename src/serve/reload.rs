@@ -49,7 +49,9 @@ use super::watchdog::LongestEnd;
 
 use self::apply::begin_use;
 pub(super) use self::apply::{ServedTls, observe_by};
-use self::judged_file::{CHANGE_FILE_OR_STORE, JudgedFile, START_AGAIN, UnusedFile, told};
+use self::judged_file::{
+    CHANGE_FILE_OR_STORE, JudgedFile, START_AGAIN, UnusedFile, first_mistakes,
+};
 use self::watched::{bytes, is_key, is_same, noticed, watch};
 
 /// While more generations than this have calls, each reload waits [`PAUSE`] first.
@@ -376,10 +378,10 @@ impl Reloader {
             mistakes,
             restart_needed,
         } = rejection;
-        let told = told(self.file.as_deref(), &mistakes);
+        let first = first_mistakes(self.file.as_deref(), &mistakes);
         warn!(
             hash,
-            mistakes = told,
+            mistakes = first,
             restart_needed = restart_needed.join(", "),
             "configuration refused: nothing was changed"
         );

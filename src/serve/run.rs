@@ -68,7 +68,7 @@ impl Service {
             server: listeners.server_tls.clone(),
             admin: listeners.admin_tls.clone(),
         };
-        tell_of(&ledger, recovered);
+        log_ledger(&ledger, recovered);
         let observer = Observer::new(
             exporting.tracer().clone(),
             Arc::clone(&metrics),
@@ -151,7 +151,7 @@ impl Service {
 }
 
 /// Says whether calls are written down, and what the process before this one left open.
-fn tell_of(ledger: &Ledger, recovered: Recovered) {
+fn log_ledger(ledger: &Ledger, recovered: Recovered) {
     if !ledger.records() {
         info!("calls are not written down: `ledger.path` is not set");
     }

@@ -25,14 +25,14 @@ pub(super) struct Census {
 
 /// The limits for new connections.
 #[derive(Clone, Copy)]
-struct ConnectionLimits {
+struct CensusLimits {
     most: usize,
     most_per_ip: usize,
     max_resets: u32,
 }
 
 struct CensusCounts {
-    limits: ConnectionLimits,
+    limits: CensusLimits,
     by_worker: Vec<Load>,
     by_caller: HashMap<Caller, Address>,
 }
@@ -72,7 +72,7 @@ impl Census {
     pub(super) fn new(most: usize, most_per_ip: usize, max_resets: u32, workers: usize) -> Self {
         Self {
             counts: Arc::new(Mutex::new(CensusCounts {
-                limits: ConnectionLimits {
+                limits: CensusLimits {
                     most,
                     most_per_ip,
                     max_resets,
@@ -92,7 +92,7 @@ impl Census {
     /// Goes on with other limits. Connections that are open stay open, and what a caller may cancel changes once it has
     /// none.
     pub(super) fn change(&self, most: usize, most_per_ip: usize, max_resets: u32) {
-        self.counts().limits = ConnectionLimits {
+        self.counts().limits = CensusLimits {
             most,
             most_per_ip,
             max_resets,
@@ -105,7 +105,7 @@ impl Census {
         let mut counts = self.counts();
         let of_caller = counts.by_caller.get(&caller);
         let of_caller = of_caller.map_or(0, |address| address.connections);
-        let ConnectionLimits {
+        let CensusLimits {
             most,
             most_per_ip,
             max_resets,

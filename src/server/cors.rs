@@ -60,7 +60,7 @@ impl Settings {
     }
 
     /// Lets a page read an answer if it may.
-    pub(super) fn tell<B>(&self, page: &AskingPage, mut response: Response<B>) -> Response<B> {
+    pub(super) fn allow<B>(&self, page: &AskingPage, mut response: Response<B>) -> Response<B> {
         if self.origins.is_empty() {
             return response;
         }

@@ -104,21 +104,21 @@ impl Doors {
         let response = match self.way(&request, &page) {
             Way::Grpc => {
                 let answering = self.grpc.answer(request, origin, is_closed);
-                let told =
-                    move |response: Response<_>| cors.tell(&page, response.map(DoorBody::Grpc));
-                return answering.map(told).boxed();
+                let allowed =
+                    move |response: Response<_>| cors.allow(&page, response.map(DoorBody::Grpc));
+                return answering.map(allowed).boxed();
             }
             Way::Web(framing) => {
                 let answering = self.web(request, framing, origin, is_closed);
                 return answering
-                    .map(move |response| cors.tell(&page, response))
+                    .map(move |response| cors.allow(&page, response))
                     .boxed();
             }
             Way::Json(asked) => {
                 let answering = self.json.answer(asked, request, origin, is_closed);
-                let told =
-                    move |response: Response<_>| cors.tell(&page, response.map(DoorBody::Json));
-                return answering.map(told).boxed();
+                let allowed =
+                    move |response: Response<_>| cors.allow(&page, response.map(DoorBody::Json));
+                return answering.map(allowed).boxed();
             }
             Way::Preflight => cors::permission(),
             Way::Refused(error, status) => self.refused(&error, status),
@@ -131,7 +131,7 @@ impl Doors {
                 refusal
             }
         };
-        ready(cors.tell(&page, response)).boxed()
+        ready(cors.allow(&page, response)).boxed()
     }
 
     fn way<B>(&self, request: &Request<B>, page: &AskingPage) -> Way {

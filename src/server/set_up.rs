@@ -95,7 +95,7 @@ impl Server {
             .iter()
             .map(|worker: &Worker| Arc::downgrade(&worker.serving))
             .collect();
-        policies.identities.tell(move || {
+        policies.identities.call_after_changes(move || {
             for serving in servings.iter().filter_map(Weak::upgrade) {
                 serving.end_revoked();
             }

@@ -16,20 +16,21 @@ const SILENCE: Duration = Duration::from_secs(60 * 60);
 #[derive(Debug, Default)]
 pub(super) struct DivergenceLog {
     /// When it spoke last of each, by the id in the catalogue. It holds no more models than were ever configured.
-    told: Mutex<BTreeMap<String, Instant>>,
+    warned: Mutex<BTreeMap<String, Instant>>,
 }
 
 impl DivergenceLog {
     /// Says that the cost of an attempt differs from what its provider says, if it does and is not known yet.
     pub(super) fn note(&self, record: &AttemptRecord, now: Instant) {
-        let (Some(by_prices), Some(told)) = (record.diverging_nanos, record.provider_cost) else {
+        let (Some(by_prices), Some(by_provider)) = (record.diverging_nanos, record.provider_cost)
+        else {
             return;
         };
         if self.is_new(&record.target, now) {
             warn!(
                 model = record.target,
                 nano_usd_by_prices = by_prices,
-                nano_usd_by_provider = told.nanos(),
+                nano_usd_by_provider = by_provider.nanos(),
                 "the cost by the configured prices differs from what the provider says: correct the prices of the \
                  model, or set `cost_from` of its provider"
             );
@@ -38,15 +39,15 @@ impl DivergenceLog {
 
     fn is_new(&self, model: &str, now: Instant) -> bool {
         // A panic cannot leave the times inconsistent.
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        match told.get_mut(model) {
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        match warned.get_mut(model) {
             Some(last) if now.saturating_duration_since(*last) < SILENCE => false,
             Some(last) => {
                 *last = now;
                 true
             }
             None => {
-                told.insert(model.to_owned(), now);
+                warned.insert(model.to_owned(), now);
                 true
             }
         }

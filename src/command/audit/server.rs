@@ -49,7 +49,7 @@ pub(super) async fn asked(
                     Unanswered::Failed(format!("the latest {count} events hold together: {broken}"))
                 })?;
             }
-            print(check.told());
+            print(check.summary());
             Ok(ExitCode::SUCCESS)
         }
     }
@@ -139,7 +139,7 @@ fn event(event: v1::AuditEvent) -> Result<AuditEvent, Unanswered> {
     })
 }
 
-/// Checks a record that is told from its end, by computing each link here: the service is not believed.
+/// Checks a record that arrives latest event first, by computing each link here: the service is not believed.
 #[derive(Default)]
 struct BackwardCheck {
     /// How many events hold together.
@@ -166,7 +166,7 @@ impl BackwardCheck {
     }
 
     /// What was found, in words.
-    fn told(&self) -> String {
+    fn summary(&self) -> String {
         let count = self.count;
         match &self.oldest {
             None => format!("{count} events hold together"),
@@ -213,7 +213,7 @@ mod tests {
         for page in record.chunks(page) {
             check.continue_with(page.to_vec())?;
         }
-        Ok(check.told())
+        Ok(check.summary())
     }
 
     #[test]
@@ -224,10 +224,10 @@ mod tests {
         assert_eq!(checked(Vec::new(), 1).unwrap(), "0 events hold together");
         let mut young = record(5);
         young.truncate(3);
-        let told = checked(young, 2).unwrap();
+        let summary = checked(young, 2).unwrap();
         assert!(
-            told.starts_with("2 events hold together; those before 3"),
-            "{told}"
+            summary.starts_with("2 events hold together; those before 3"),
+            "{summary}"
         );
     }
 

@@ -37,7 +37,7 @@ impl SecretPlace {
     }
 
     /// Writes the secret there, and a line about the key to standard error.
-    pub(super) fn tell(self, secret: &SecretString, about: &str) -> Result<ExitCode, String> {
+    pub(super) fn hand_over(self, secret: &SecretString, about: &str) -> Result<ExitCode, String> {
         let text = format!("{}\n", secret.expose_secret());
         let written = match self {
             Self::Output => {

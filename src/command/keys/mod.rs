@@ -1,8 +1,8 @@
 //! `modelway keys`: makes, lists, replaces and revokes API keys, on the control store itself or through a service.
 
+mod lines;
 mod made;
 mod server;
-mod told;
 
 use std::io::{self, Read as _};
 use std::path::PathBuf;
@@ -24,9 +24,9 @@ use super::administrator::ServerArguments;
 use super::console::{BROKEN, in_runtime, print, print_error, shown};
 use super::control::{OpenedStore, StoreArguments};
 
+use self::lines::{line_of, table_of};
 use self::made::SecretPlace;
 use self::server::asked;
-use self::told::{line_of, table_of};
 
 /// The most bytes of a secret that are read.
 const MOST_SECRET_BYTES: u64 = 1_024;
@@ -202,7 +202,7 @@ fn on_store(
             let made = administration.create_key(by, wish, now);
             let (shown, MadeKey { key, secret }) = shown.if_made(made)?;
             shown
-                .tell(&secret, &line_of(&admin::key(key)))
+                .hand_over(&secret, &line_of(&admin::key(key)))
                 .map_err(NothingDone::Failed)
         }
         KeysCommand::Rotate {
@@ -220,7 +220,7 @@ fn on_store(
             let made = administration.rotate_key(by, rotation, now);
             let (shown, MadeKey { key, secret }) = shown.if_made(made)?;
             shown
-                .tell(&secret, &line_of(&admin::key(key)))
+                .hand_over(&secret, &line_of(&admin::key(key)))
                 .map_err(NothingDone::Failed)
         }
         KeysCommand::List { account } => {

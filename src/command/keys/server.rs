@@ -8,8 +8,8 @@ use crate::command::console::print;
 use crate::grpc::{admin, answer, v1};
 
 use super::KeysCommand;
+use super::lines::{line_of, table_of};
 use super::made::SecretPlace;
-use super::told::{line_of, table_of};
 
 /// Has the service do what the command says.
 pub(super) async fn asked(
@@ -35,7 +35,7 @@ pub(super) async fn asked(
                 comment,
             };
             match answered(client.create_key(proof.with(request))).await {
-                Ok(v1::CreateKeyResponse { key, secret }) => tell(shown, secret, key),
+                Ok(v1::CreateKeyResponse { key, secret }) => hand_over(shown, secret, key),
                 Err(unanswered) => {
                     shown.discard();
                     Err(unanswered)
@@ -55,7 +55,7 @@ pub(super) async fn asked(
                 comment,
             };
             match answered(client.rotate_key(proof.with(request))).await {
-                Ok(v1::RotateKeyResponse { key, secret }) => tell(shown, secret, key),
+                Ok(v1::RotateKeyResponse { key, secret }) => hand_over(shown, secret, key),
                 Err(unanswered) => {
                     shown.discard();
                     Err(unanswered)
@@ -99,9 +99,13 @@ pub(super) async fn asked(
     }
 }
 
-fn tell(shown: SecretPlace, secret: String, key: Option<v1::Key>) -> Result<ExitCode, Unanswered> {
+fn hand_over(
+    shown: SecretPlace,
+    secret: String,
+    key: Option<v1::Key>,
+) -> Result<ExitCode, Unanswered> {
     let about = key.as_ref().map(line_of).unwrap_or_default();
     shown
-        .tell(&secret.into(), &about)
+        .hand_over(&secret.into(), &about)
         .map_err(Unanswered::Failed)
 }

@@ -54,7 +54,7 @@ impl Ways {
             .examine(self.settings, &request.link, &request.url, deadline)
             .await;
         for step in examined.steps {
-            match step.told {
+            match step.result {
                 Ok(found) => checked.pass(step.name, step.took, found),
                 Err(why) => {
                     let remedy = remedy_of_step(step.name);
@@ -141,7 +141,7 @@ struct LiveAnswer {
     has_content: bool,
     finish: Option<FinishReason>,
     usage: Option<crate::chat::Usage>,
-    told_cost: Option<i64>,
+    provider_nanos: Option<i64>,
     response_model: Option<String>,
 }
 
@@ -191,7 +191,7 @@ impl LiveAnswer {
             }
             ChatEvent::Finish(finish) => self.finish = Some(finish.reason),
             ChatEvent::Usage(usage) => self.usage = Some(*usage),
-            ChatEvent::Cost(nanos) => self.told_cost = Some(nanos),
+            ChatEvent::Cost(nanos) => self.provider_nanos = Some(nanos),
             ChatEvent::Done => {}
             other => self.has_content |= other.is_content(),
         }
@@ -218,14 +218,14 @@ impl LiveAnswer {
     fn model(&self, asked: &str) -> String {
         let legal = |name: &&String| name.len() <= 128 && !name.contains(char::is_control);
         match self.response_model.as_ref().filter(legal) {
-            Some(told) if told != asked => format!("answers as {told}"),
+            Some(named) if named != asked => format!("answers as {named}"),
             _ => "known".to_owned(),
         }
     }
 
     /// What it cost; `None` if neither the provider nor the prices tell anything of it.
     fn cost(&self, target: &crate::dispatch::target::Target) -> Option<Cost> {
-        if self.told_cost.is_none() && (!target.prices.are_known() || self.usage.is_none()) {
+        if self.provider_nanos.is_none() && (!target.prices.are_known() || self.usage.is_none()) {
             return None;
         }
         let end = AttemptEnd {
@@ -236,7 +236,7 @@ impl LiveAnswer {
             on_disconnect: target.charging.on_disconnect,
             ceiling: None,
             usage: self.usage,
-            told_nanos: self.told_cost,
+            provider_nanos: self.provider_nanos,
             may_cost_more: false,
             began: SystemTime::now(),
         };

@@ -1,4 +1,4 @@
-//! What is told of a live check: a step a line, or JSON. No key and no text of a provider.
+//! How is a live check reported? A line for each step, or JSON. No key and no text of a provider.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -30,7 +30,7 @@ pub(super) struct Checked {
 pub(super) struct StepReport {
     name: &'static str,
     took: Duration,
-    told: Result<String, String>,
+    result: Result<String, String>,
 }
 
 impl Checked {
@@ -47,8 +47,8 @@ impl Checked {
     }
 
     pub(super) fn pass(&mut self, name: &'static str, took: Duration, found: String) {
-        let told = Ok(self.without_secrets(found));
-        self.steps.push(StepReport { name, took, told });
+        let result = Ok(self.without_secrets(found));
+        self.steps.push(StepReport { name, took, result });
     }
 
     pub(super) fn fail(
@@ -58,8 +58,8 @@ impl Checked {
         why: String,
         remedy: &'static str,
     ) {
-        let told = Err(self.without_secrets(why));
-        self.steps.push(StepReport { name, took, told });
+        let result = Err(self.without_secrets(why));
+        self.steps.push(StepReport { name, took, result });
         self.remedy = Some(remedy);
     }
 
@@ -92,35 +92,35 @@ impl Checked {
     }
 
     pub(super) fn has_failed(&self) -> bool {
-        self.steps.iter().any(|step| step.told.is_err())
+        self.steps.iter().any(|step| step.result.is_err())
     }
 
     fn json(&self) -> Value {
         let steps: Vec<Value> = self.steps.iter().map(StepReport::json).collect();
-        let mut told = json!({
+        let mut report = json!({
             "target": self.target,
             "provider": self.provider,
             "ok": !self.has_failed(),
             "steps": steps,
         });
-        if let Some(failed) = self.steps.iter().find(|step| step.told.is_err()) {
-            told["failed_step"] = failed.name.into();
+        if let Some(failed) = self.steps.iter().find(|step| step.result.is_err()) {
+            report["failed_step"] = failed.name.into();
         }
         if let Some(remedy) = self.remedy {
-            told["remedy"] = remedy.into();
+            report["remedy"] = remedy.into();
         }
-        told["request_sent"] = self.is_sent.into();
+        report["request_sent"] = self.is_sent.into();
         if let Some(cost) = &self.cost {
-            told["cost_usd"] = amount(cost.nanos()).into();
-            told["cost_is_complete"] = (cost.source() != CostSource::Unknown).into();
+            report["cost_usd"] = amount(cost.nanos()).into();
+            report["cost_is_complete"] = (cost.source() != CostSource::Unknown).into();
         }
-        told
+        report
     }
 }
 
 impl StepReport {
     fn json(&self) -> Value {
-        let (is_ok, detail) = match &self.told {
+        let (is_ok, detail) = match &self.result {
             Ok(found) => (true, found),
             Err(why) => (false, why),
         };
@@ -214,8 +214,8 @@ pub(super) fn table(checked: &[Checked]) -> String {
     for one in checked {
         let verdict = if one.has_failed() { "FAILED" } else { "ok" };
         let _ = writeln!(text, "{}  {verdict}", one.target);
-        for StepReport { name, took, told } in &one.steps {
-            let (mark, detail) = match told {
+        for StepReport { name, took, result } in &one.steps {
+            let (mark, detail) = match result {
                 Ok(found) => ("ok", found),
                 Err(why) => ("FAILED", why),
             };

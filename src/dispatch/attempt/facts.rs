@@ -33,7 +33,7 @@ pub(super) fn request_id(headers: &HeaderMap) -> Option<String> {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Charged {
     /// What the provider says it costs, in nano-USD.
-    told_nanos: Option<i64>,
+    provider_nanos: Option<i64>,
     /// Bytes of its text, reasoning and tool calls included.
     content_bytes: u64,
 }
@@ -61,7 +61,7 @@ pub(super) fn note(record: &mut AttemptRecord, charged: &mut Charged, event: &Ch
         }
         ChatEvent::Finish(finish) => record.finish = Some(finish.reason),
         ChatEvent::Usage(usage) => record.usage = Some(**usage),
-        ChatEvent::Cost(nanos) => charged.told_nanos = Some(*nanos),
+        ChatEvent::Cost(nanos) => charged.provider_nanos = Some(*nanos),
         ChatEvent::Done => return false,
         ChatEvent::ReasoningSignature(_)
         | ChatEvent::Part(_)
@@ -110,7 +110,7 @@ pub(super) fn end(
         on_disconnect: charging.on_disconnect,
         ceiling: charging.unknown_ceiling,
         usage: record.usage,
-        told_nanos: charged.told_nanos,
+        provider_nanos: charged.provider_nanos,
         may_cost_more,
         began: record.started,
     }

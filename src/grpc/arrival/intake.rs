@@ -38,7 +38,7 @@ pub(in crate::grpc) struct Arrival {
 }
 
 /// The same response with a header that says how the next request may be compressed.
-pub(in crate::grpc) fn told<B>(mut response: Response<B>) -> Response<B> {
+pub(in crate::grpc) fn with_compressions<B>(mut response: Response<B>) -> Response<B> {
     response.headers_mut().insert(COMPRESSIONS_READ, READ);
     response
 }

@@ -6,5 +6,5 @@ mod intake;
 mod messages;
 mod unpacking;
 
-pub(super) use self::intake::{Arrival, Intake, told};
+pub(super) use self::intake::{Arrival, Intake, with_compressions};
 pub(super) use self::messages::MessageRules;

@@ -54,8 +54,8 @@ impl Complaints {
 
 /// Mistakes in one text.
 pub fn list(mistakes: &[DirectoryMistake]) -> String {
-    let told = mistakes
+    let lines = mistakes
         .iter()
         .map(|mistake| format!("{}; {}", mistake.what, mistake.remedy));
-    told.collect::<Vec<_>>().join("; ")
+    lines.collect::<Vec<_>>().join("; ")
 }

@@ -126,7 +126,7 @@ impl From<UnusableConfiguration> for UnusedFile {
 }
 
 /// The first mistakes, for the log.
-pub(super) fn told(file: Option<&Path>, mistakes: &[ConfigurationMistake]) -> String {
+pub(super) fn first_mistakes(file: Option<&Path>, mistakes: &[ConfigurationMistake]) -> String {
     let file = file.map(|file| file.display().to_string());
     let file = file.unwrap_or_default();
     let line = |mistake: &ConfigurationMistake| {
@@ -138,9 +138,9 @@ pub(super) fn told(file: Option<&Path>, mistakes: &[ConfigurationMistake]) -> St
         } = mistake;
         format!("{file}:{line}: {path}: {what}; {remedy}")
     };
-    let mut told: Vec<_> = mistakes.iter().take(MOST_LOGGED).map(line).collect();
+    let mut lines: Vec<_> = mistakes.iter().take(MOST_LOGGED).map(line).collect();
     if mistakes.len() > MOST_LOGGED {
-        told.push(format!("and {} more", mistakes.len() - MOST_LOGGED));
+        lines.push(format!("and {} more", mistakes.len() - MOST_LOGGED));
     }
-    told.join(" | ")
+    lines.join(" | ")
 }

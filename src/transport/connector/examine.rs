@@ -12,7 +12,7 @@ use super::super::cause::{ConnectCause, ConnectError, ConnectFailure};
 use super::super::proxy::with_port;
 use super::{Connector, encrypted};
 
-/// The most characters that are told of an issuer's name.
+/// The most characters that are shown of an issuer's name.
 const MAX_ISSUER: usize = 120;
 
 /// What was found on the way to a host.
@@ -30,14 +30,14 @@ pub struct ConnectStep {
     /// How long it took.
     pub took: Duration,
     /// What was found, or why it failed; in our words, but for the name of a certificate's issuer.
-    pub told: Result<String, String>,
+    pub result: Result<String, String>,
 }
 
 impl Examination {
-    fn add(&mut self, name: &'static str, began: Instant, told: Result<String, String>) -> bool {
-        let is_done = told.is_ok();
+    fn add(&mut self, name: &'static str, began: Instant, result: Result<String, String>) -> bool {
+        let is_done = result.is_ok();
         let took = began.elapsed();
-        self.steps.push(ConnectStep { name, took, told });
+        self.steps.push(ConnectStep { name, took, result });
         is_done
     }
 }
@@ -52,16 +52,16 @@ impl Connector {
         let hop = match &self.proxy {
             Some(proxy) => {
                 let hop = self.through(proxy, host.clone(), deadline).await;
-                let told = match &hop {
+                let result = match &hop {
                     Ok(_) => Ok("through its proxy".to_owned()),
                     Err(error) => Err(words(error.failure())),
                 };
-                found.add("tcp", began, told);
+                found.add("tcp", began, result);
                 hop.ok()
             }
             None => {
                 let addresses = self.addresses(&host, deadline).await;
-                let told = match &addresses {
+                let result = match &addresses {
                     Ok(addresses) => Ok(addresses
                         .first()
                         .map_or_else(String::new, |address| address.ip().to_string())),
@@ -72,18 +72,18 @@ impl Connector {
                         failure => words(failure),
                     }),
                 };
-                if !found.add("dns", began, told) {
+                if !found.add("dns", began, result) {
                     return found;
                 }
                 let began = Instant::now();
                 let tcp = self.tcp(host.clone(), deadline).await;
-                let told = match &tcp {
+                let result = match &tcp {
                     Ok(stream) => Ok(stream
                         .peer_addr()
                         .map_or_else(|_| String::new(), |address| address.to_string())),
                     Err((cause, _)) => Err(words(ConnectFailure::Host(*cause))),
                 };
-                found.add("tcp", began, told);
+                found.add("tcp", began, result);
                 tcp.ok().map(Either::Right)
             }
         };
@@ -92,7 +92,7 @@ impl Connector {
         };
         if has_tls {
             let began = Instant::now();
-            let told = match encrypted(&self.tls, &host, hop, deadline).await {
+            let result = match encrypted(&self.tls, &host, hop, deadline).await {
                 Ok(Either::Left(stream)) => {
                     let chain = stream.get_ref().1.peer_certificates();
                     let leaf = chain.and_then(|chain| chain.first());
@@ -104,7 +104,7 @@ impl Connector {
                     Err(words(error.failure()))
                 }
             };
-            found.add("tls", began, told);
+            found.add("tls", began, result);
         }
         found
     }

@@ -173,7 +173,7 @@ impl ChatDecoder {
             self.has_content |= events[before..].iter().any(ChatEvent::is_content);
         }
         let mut elsewhere = None;
-        let mut told_beside = None;
+        let mut cost_beside = None;
         if let Some(rare) = rare {
             let RareInChunk {
                 x_groq,
@@ -185,11 +185,11 @@ impl ChatDecoder {
                 self.sources.listed(list, events)?;
             }
             elsewhere = x_groq.and_then(|groq| groq.usage.0);
-            told_beside = cost.nanos();
+            cost_beside = cost.nanos();
         }
         self.tier = service_tier.0.or(self.tier);
         let usage = usage.or(elsewhere).or(choice_usage);
-        let told_cost = usage.as_ref().and_then(|usage| usage.cost());
+        let cost_in_usage = usage.as_ref().and_then(|usage| usage.cost());
         if let Some(usage) = usage.and_then(|usage| usage.tally()) {
             let usage = Tally {
                 tier: self.tier.or(usage.tier),
@@ -197,7 +197,7 @@ impl ChatDecoder {
             };
             self.reported.usage(usage, events);
         }
-        if let Some(nanos) = told_cost.or(told_beside) {
+        if let Some(nanos) = cost_in_usage.or(cost_beside) {
             self.reported.cost(nanos, events);
         }
         if error.is_some_and(|error| is_error(error, is_answer)) {

@@ -19,7 +19,7 @@ use super::ANNOTATIONS;
 #[derive(Default)]
 pub(super) struct Sources {
     /// Hashes of the sources that have been told: of all that was written of one, or of its address.
-    told: HashSet<u64>,
+    reported: HashSet<u64>,
     /// Characters of the answer's text so far, and of that before its last part.
     characters: usize,
     before_part: usize,
@@ -146,8 +146,8 @@ impl Sources {
 
     /// Whether a source has not been told before.
     fn is_new(&mut self, source: &str) -> bool {
-        let hash = self.told.hasher().hash_one(source);
-        self.told.len() < MAX_PARTS && self.told.insert(hash)
+        let hash = self.reported.hasher().hash_one(source);
+        self.reported.len() < MAX_PARTS && self.reported.insert(hash)
     }
 }
 
