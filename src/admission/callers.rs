@@ -25,12 +25,12 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// All callers that have open calls or have recently cancelled some.
 pub(super) struct Callers {
     settings: Settings,
-    known: HashMap<Caller, Record>,
+    known: HashMap<Caller, CallerState>,
     sweep_at: usize,
 }
 
 #[derive(Default)]
-struct Record {
+struct CallerState {
     open: usize,
     /// By scenario; empty while cancellations are not limited.
     scenarios: HashMap<Box<str>, Conduct>,

@@ -47,7 +47,9 @@ const MODULES: &[Module] = &[
     module("audit", &["hash"]),
     module(
         "store",
-        &["audit", "calendar", "chat", "hash", "identity", "money"],
+        &[
+            "audit", "calendar", "chat", "error", "hash", "identity", "limits", "money",
+        ],
     ),
     module(
         "admin",

@@ -15,9 +15,9 @@ use super::corrections::CostChange;
 
 /// An object, to which only what is set is added.
 #[derive(Default)]
-struct Object(Map<String, Value>);
+struct JsonObject(Map<String, Value>);
 
-impl Object {
+impl JsonObject {
     fn text(&mut self, name: &str, text: &str) {
         if !text.is_empty() {
             self.set(name, text.into());
@@ -87,7 +87,7 @@ pub fn write(out: &mut Vec<u8>, details: &CallDetails) {
         waste_nanos,
         estimated_nanos: _,
     } = call;
-    let mut line = Object::default();
+    let mut line = JsonObject::default();
     line.text("callId", &call_id.to_string());
     line.text("traceId", &in_digits(trace_id));
     line.text(
@@ -128,7 +128,7 @@ pub fn write(out: &mut Vec<u8>, details: &CallDetails) {
     line.object("waste", waste.as_ref().map(|waste| amount(waste, "")));
     let records = attempts.iter().map(attempt).chain(skips.iter().map(skip));
     let records: Vec<_> = records
-        .map(|Object(record)| Value::Object(record))
+        .map(|JsonObject(record)| Value::Object(record))
         .collect();
     if !records.is_empty() {
         line.set("attemptRecords", records.into());
@@ -141,7 +141,7 @@ pub fn write(out: &mut Vec<u8>, details: &CallDetails) {
 /// its attempts. What it used was told before.
 pub(super) fn write_correction(out: &mut Vec<u8>, details: &CallDetails, changes: &[CostChange]) {
     let call = &details.call;
-    let mut line = Object::default();
+    let mut line = JsonObject::default();
     line.text("callId", &call.call_id.to_string());
     line.text("traceId", &in_digits(&call.trace_id));
     line.text("caller", &call.caller);
@@ -170,7 +170,7 @@ pub(super) fn write_correction(out: &mut Vec<u8>, details: &CallDetails, changes
     line.object("waste", waste.map(|waste| amount(&waste, "")));
     let records = changes.iter().map(|change| {
         let of = &change.after;
-        let mut record = Object::default();
+        let mut record = JsonObject::default();
         record.set("number", of.number.into());
         record.text("provider", &of.target.provider);
         record.text("model", &of.target.provider_model);
@@ -188,7 +188,7 @@ pub(super) fn write_correction(out: &mut Vec<u8>, details: &CallDetails, changes
     out.push(b'\n');
 }
 
-fn attempt(attempt: &RecordedAttempt) -> Object {
+fn attempt(attempt: &RecordedAttempt) -> JsonObject {
     let RecordedAttempt {
         number,
         state: _,
@@ -212,7 +212,7 @@ fn attempt(attempt: &RecordedAttempt) -> Object {
         response_model,
         span_id,
     } = attempt;
-    let mut record = Object::default();
+    let mut record = JsonObject::default();
     record.set("number", (*number).into());
     record.text("provider", &target.provider);
     record.text("model", &target.provider_model);
@@ -265,13 +265,13 @@ fn attempt(attempt: &RecordedAttempt) -> Object {
     record
 }
 
-fn skip(skip: &RecordedSkip) -> Object {
+fn skip(skip: &RecordedSkip) -> JsonObject {
     let RecordedSkip {
         target,
         reason,
         detail,
     } = skip;
-    let mut record = Object::default();
+    let mut record = JsonObject::default();
     record.text("provider", &target.provider);
     record.text("model", &target.provider_model);
     record.text("outcome", "ATTEMPT_OUTCOME_SKIPPED");
@@ -281,7 +281,7 @@ fn skip(skip: &RecordedSkip) -> Object {
 }
 
 /// Tokens; of an attempt, also who counted them, in which tier, and the provider's tools.
-fn usage(tokens: &Tokens, attempt: Option<&RecordedAttempt>) -> Object {
+fn usage(tokens: &Tokens, attempt: Option<&RecordedAttempt>) -> JsonObject {
     let Tokens {
         input,
         output,
@@ -290,7 +290,7 @@ fn usage(tokens: &Tokens, attempt: Option<&RecordedAttempt>) -> Object {
         cache_write_1h,
         reasoning,
     } = tokens;
-    let mut usage = Object::default();
+    let mut usage = JsonObject::default();
     usage.wide("inputTokens", *input);
     usage.wide("outputTokens", *output);
     usage.wide("cacheReadInputTokens", *cache_read);
@@ -307,7 +307,7 @@ fn usage(tokens: &Tokens, attempt: Option<&RecordedAttempt>) -> Object {
             UsageSource::Estimated => "USAGE_SOURCE_ESTIMATED",
         }),
     );
-    let mut tools = Object::default();
+    let mut tools = JsonObject::default();
     for (name, field) in [
         ("web_searches", "webSearches"),
         ("web_fetches", "webFetches"),
@@ -330,7 +330,7 @@ fn usage(tokens: &Tokens, attempt: Option<&RecordedAttempt>) -> Object {
     usage
 }
 
-fn amount(cost: &Amount, price_version: &str) -> Object {
+fn amount(cost: &Amount, price_version: &str) -> JsonObject {
     let source = match cost.source {
         1 => "COST_SOURCE_PRICE_TABLE",
         2 => "COST_SOURCE_ESTIMATED",
@@ -342,8 +342,8 @@ fn amount(cost: &Amount, price_version: &str) -> Object {
     money(cost.nanos, source, price_version)
 }
 
-fn money(nanos: i64, source: &str, price_version: &str) -> Object {
-    let mut money = Object::default();
+fn money(nanos: i64, source: &str, price_version: &str) -> JsonObject {
+    let mut money = JsonObject::default();
     money.text("currencyCode", "USD");
     money.wide("amountNanos", Some(nanos));
     money.text("source", source);

@@ -17,14 +17,14 @@ use crate::ledger::{Files, LedgerFile};
 use crate::money::{Price, Prices, Rates, ToolFees, Validity};
 
 /// The prices of every model of one version.
-type Version = HashMap<String, Prices>;
+type PricesOfVersion = HashMap<String, Prices>;
 
 /// Reads the versions that were kept.
 #[derive(Debug)]
 pub(super) struct PriceBook {
     /// `None` if the ledger is in memory only.
     folder: Option<PathBuf>,
-    versions: HashMap<String, Option<Version>>,
+    versions: HashMap<String, Option<PricesOfVersion>>,
 }
 
 impl PriceBook {
@@ -78,7 +78,7 @@ pub fn keep<'m>(files: &Files, models: &[(&'m str, &'m Prices)]) -> io::Result<(
     fs::rename(draft, path)
 }
 
-fn read(folder: &Path, version: &str) -> Option<Version> {
+fn read(folder: &Path, version: &str) -> Option<PricesOfVersion> {
     let text = fs::read(folder.join(format!("{version}.json"))).ok()?;
     let file: Value = serde_json::from_slice(&text).ok()?;
     let mut models: Vec<(String, Vec<Price>)> = Vec::new();

@@ -1,6 +1,6 @@
 //! Does a name of a type mean one thing?
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::scan::{self, Token};
 
@@ -20,51 +20,76 @@ const EVERYWHERE: [&str; 8] = [
     "Arrival", "Ending", "Permit", "Place", "Record", "Refusal", "Ticket", "Verdict",
 ];
 
-/// The name of every type that other files can name and that is declared more than once, with the files.
+/// The name of every type that other files can name and that is declared more than once, with the files. A type that only
+/// its own file can name counts, too, if others can name one that is called the same.
 pub(crate) fn declared_twice<'a>(
     texts: impl IntoIterator<Item = (&'a str, &'a str)>,
 ) -> BTreeMap<String, Vec<&'a str>> {
-    let mut declared: BTreeMap<(&str, String), Vec<&str>> = BTreeMap::new();
+    let mut declared: BTreeMap<(&str, String), Declared<'_>> = BTreeMap::new();
     for (file, text) in texts {
         let part = APART.into_iter().find(|part| {
             let rest = file.strip_prefix(part);
             rest.is_some_and(|rest| rest.starts_with(['/', '.']))
         });
-        for name in types_in(text) {
+        for (name, is_for_others) in types_in(text) {
             let part = part.filter(|_| !EVERYWHERE.contains(&&*name));
-            declared
+            let known = declared
                 .entry((part.unwrap_or_default(), name))
-                .or_default()
-                .push(file);
+                .or_default();
+            known.files.push(file);
+            known.is_for_others |= is_for_others;
         }
     }
-    let twice = declared.into_iter().filter(|(_, files)| files.len() > 1);
-    twice.map(|((_, name), files)| (name, files)).collect()
+    let twice = declared
+        .into_iter()
+        .filter(|(_, known)| known.is_for_others && known.files.len() > 1);
+    twice
+        .map(|((_, name), known)| (name, known.files))
+        .collect()
 }
 
-/// The types that a file declares for others, code for tests aside.
-fn types_in(text: &str) -> BTreeSet<String> {
+#[derive(Default)]
+struct Declared<'a> {
+    files: Vec<&'a str>,
+    /// Whether other files can name the type of one of them.
+    is_for_others: bool,
+}
+
+/// The types that a file declares, code for tests aside, and whether other files can name them.
+fn types_in(text: &str) -> BTreeMap<String, bool> {
     let tokens = scan::without_tests(&scan::tokens(text));
-    let mut types = BTreeSet::new();
+    let mut types = BTreeMap::new();
+    let mut depth = 0;
     for (position, token) in tokens.iter().enumerate() {
-        if *token != Token::Word("pub".to_owned()) {
+        match token {
+            Token::Sign('{') => depth += 1,
+            Token::Sign('}') => depth -= 1,
+            _ => {}
+        }
+        let (Token::Word(kind), Some(Token::Word(name))) = (token, tokens.get(position + 1)) else {
             continue;
-        }
-        let mut rest = &tokens[position + 1..];
-        if rest.first() == Some(&Token::Sign('(')) {
-            let end = rest.iter().position(|token| *token == Token::Sign(')'));
-            rest = &rest[end.map_or(0, |end| end + 1)..];
-        }
-        if let [Token::Word(kind), Token::Word(name), ..] = rest
-            && matches!(
-                kind.as_str(),
-                "struct" | "enum" | "union" | "trait" | "type"
-            )
-        {
-            types.insert(name.clone());
+        };
+        let is_type = matches!(
+            kind.as_str(),
+            "struct" | "enum" | "union" | "trait" | "type"
+        );
+        let is_for_others = is_for_others(&tokens[..position]);
+        // Private ones that are deeper are associated types, and types of one function.
+        if is_type && (is_for_others || depth == 0) {
+            types.insert(name.clone(), is_for_others);
         }
     }
     types
+}
+
+/// Whether what follows these tokens begins with `pub`, or with `pub` and a part of the crate.
+fn is_for_others(before: &[Token]) -> bool {
+    let is_pub = |token: Option<&Token>| token == Some(&Token::Word("pub".to_owned()));
+    if before.last() != Some(&Token::Sign(')')) {
+        return is_pub(before.last());
+    }
+    let open = before.iter().rposition(|token| *token == Token::Sign('('));
+    is_pub(open.and_then(|open| before[..open].last()))
 }
 
 #[cfg(test)]
@@ -81,6 +106,11 @@ mod tests {
             (
                 "b.rs",
                 "pub(in crate::x) trait A {} pub struct B; pub(crate) type C = u8; enum D {}",
+            ),
+            ("d.rs", "struct A; fn f() { struct D; } struct E;"),
+            (
+                "e.rs",
+                "struct E; pub struct F; impl X for Y { type F = u8; }",
             ),
             (
                 "c.rs",
@@ -99,8 +129,10 @@ mod tests {
         assert_eq!(
             names,
             [
-                ("A".to_owned(), vec!["a.rs", "b.rs"]),
+                ("A".to_owned(), vec!["a.rs", "b.rs", "d.rs"]),
+                ("B".to_owned(), vec!["a.rs", "b.rs"]),
                 ("C".to_owned(), vec!["a.rs", "b.rs"]),
+                ("D".to_owned(), vec!["a.rs", "b.rs"]),
                 ("Refusal".to_owned(), vec!["health.rs", "simulator/b.rs"]),
             ]
         );
