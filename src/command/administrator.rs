@@ -65,7 +65,7 @@ impl AdminProof {
 }
 
 /// Why there is no answer.
-pub(super) enum Unanswered {
+pub(super) enum NoAnswer {
     /// The command line is at fault.
     Usage(String),
     /// Something outside failed.
@@ -76,7 +76,7 @@ pub(super) enum Unanswered {
     Late,
 }
 
-impl From<Status> for Unanswered {
+impl From<Status> for NoAnswer {
     fn from(status: Status) -> Self {
         Self::Status(status)
     }
@@ -88,10 +88,10 @@ impl From<Status> for Unanswered {
 /// The service refuses, or does not answer.
 pub(super) async fn answered<T>(
     call: impl Future<Output = Result<Response<T>, Status>>,
-) -> Result<T, Unanswered> {
+) -> Result<T, NoAnswer> {
     match timeout(ANSWER_LIMIT, call).await {
         Ok(answer) => Ok(answer?.into_inner()),
-        Err(_) => Err(Unanswered::Late),
+        Err(_) => Err(NoAnswer::Late),
     }
 }
 
@@ -108,7 +108,7 @@ impl ServerArguments {
     pub(super) async fn ask(
         &self,
         address: &ServiceAddress,
-        asking: impl AsyncFnOnce(AdminClient, AdminProof) -> Result<ExitCode, Unanswered>,
+        asking: impl AsyncFnOnce(AdminClient, AdminProof) -> Result<ExitCode, NoAnswer>,
     ) -> Result<ExitCode, String> {
         let proof = match self.proof() {
             Ok(proof) => proof,
@@ -129,16 +129,16 @@ impl ServerArguments {
         let client = AdminServiceClient::with_origin(connection, origin);
         match asking(client, proof).await {
             Ok(code) => Ok(code),
-            Err(Unanswered::Usage(why)) => {
+            Err(NoAnswer::Usage(why)) => {
                 print_error(why);
                 Ok(ExitCode::from(BROKEN))
             }
-            Err(Unanswered::Failed(why)) => Err(why),
-            Err(Unanswered::Status(status)) => {
+            Err(NoAnswer::Failed(why)) => Err(why),
+            Err(NoAnswer::Status(status)) => {
                 print_error(failure::message(&status).trim_end().to_owned());
                 Ok(ExitCode::from(failure::exit_code(&status)))
             }
-            Err(Unanswered::Late) => {
+            Err(NoAnswer::Late) => {
                 let why = format!("{address} does not answer: it took over {ANSWER_LIMIT:?}");
                 Ok(NoService::Unreachable(why).report())
             }

@@ -16,7 +16,7 @@ use super::drains::READ_ON_FOR;
 use super::start::Started;
 
 /// Leads to an attempt that has begun to answer, or has ended.
-type Opening = Pin<Box<dyn Future<Output = (Box<Attempt>, Result<(), Ended>)> + Send>>;
+type OpeningAttempt = Pin<Box<dyn Future<Output = (Box<Attempt>, Result<(), Ended>)> + Send>>;
 
 /// An attempt that has not begun to answer. Nothing of it is lost while nobody waits for it.
 pub(super) struct Unanswered {
@@ -25,11 +25,11 @@ pub(super) struct Unanswered {
     /// The end of its call, if its answer is to be read on after that; otherwise it watches that itself.
     deadline: Option<Instant>,
     stopped: Arc<AtomicBool>,
-    stage: Stage,
+    stage: UnansweredStage,
 }
 
-enum Stage {
-    Opening(Opening),
+enum UnansweredStage {
+    Opening(OpeningAttempt),
     Opened(Box<Attempt>),
 }
 
@@ -62,7 +62,7 @@ impl Unanswered {
             record,
             deadline: drains.then_some(deadline),
             stopped,
-            stage: Stage::Opening(opening),
+            stage: UnansweredStage::Opening(opening),
         })
     }
 
@@ -80,7 +80,7 @@ impl Unanswered {
     /// Reads its answer to the end, after its call has ended. Safe to cancel.
     pub(super) async fn read_on(&mut self) {
         let opened = self.reached().await;
-        if let Stage::Opened(attempt) = &mut self.stage {
+        if let UnansweredStage::Opened(attempt) = &mut self.stage {
             match opened {
                 Ok(()) => attempt.read_on().await,
                 Err(ended) => attempt.failed_unread(&ended),
@@ -90,10 +90,10 @@ impl Unanswered {
 
     async fn reached(&mut self) -> Result<(), Ended> {
         match &mut self.stage {
-            Stage::Opened(_) => Ok(()),
-            Stage::Opening(opening) => {
+            UnansweredStage::Opened(_) => Ok(()),
+            UnansweredStage::Opening(opening) => {
                 let (attempt, opened) = opening.await;
-                self.stage = Stage::Opened(attempt);
+                self.stage = UnansweredStage::Opened(attempt);
                 opened
             }
         }
@@ -101,7 +101,7 @@ impl Unanswered {
 
     /// Whether it has begun to answer, or has ended.
     pub(super) fn is_opened(&self) -> bool {
-        matches!(self.stage, Stage::Opened(_))
+        matches!(self.stage, UnansweredStage::Opened(_))
     }
 
     /// Whether its answer is to be read on if its call ends.
@@ -117,8 +117,8 @@ impl Unanswered {
     /// Ends the wait for its answer. There is always an attempt.
     pub(super) fn into_attempt(self) -> Option<Box<Attempt>> {
         let mut attempt = match self.stage {
-            Stage::Opened(attempt) => attempt,
-            Stage::Opening(mut opening) => {
+            UnansweredStage::Opened(attempt) => attempt,
+            UnansweredStage::Opening(mut opening) => {
                 self.stopped.store(true, Ordering::Relaxed);
                 let mut nobody = Context::from_waker(Waker::noop());
                 match opening.as_mut().poll(&mut nobody) {

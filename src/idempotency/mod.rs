@@ -192,8 +192,8 @@ where
     /// Whether a caller makes the call at this moment.
     pub fn is_underway(&self) -> bool {
         match &*lock(&self.stage) {
-            Stage::Underway(underway) => underway.upgrade().is_some(),
-            Stage::Open | Stage::Ended(_) => false,
+            CallStage::Underway(underway) => underway.upgrade().is_some(),
+            CallStage::Open | CallStage::Ended(_) => false,
         }
     }
 

@@ -218,7 +218,7 @@ pub struct BegunCall<'s> {
 
 /// What a call does for its answer. Limits count it accordingly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Part {
+pub(super) enum Sharing {
     /// It is made.
     Make,
     /// It shares the result of one under way: it is a request, and uses nothing else.
@@ -250,7 +250,7 @@ impl<'s> BegunCall<'s> {
     }
 
     /// Lets the call in, at once or after a wait, as far as it takes part in what it asks for.
-    pub(super) async fn enter(self, part: Part) -> Result<AdmittedCall<'s>, Failure> {
+    pub(super) async fn enter(self, sharing: Sharing) -> Result<AdmittedCall<'s>, Failure> {
         let Serving {
             dispatcher,
             admission,
@@ -258,10 +258,10 @@ impl<'s> BegunCall<'s> {
         } = self.serving;
         let mut call = dispatcher.call(self.route, self.inquiry);
         // A spent budget takes no place in the queue.
-        let entered = match part {
-            Part::Make => call.enter_limits(),
-            Part::Join => call.join_limits(),
-            Part::Replay => Ok(()),
+        let entered = match sharing {
+            Sharing::Make => call.enter_limits(),
+            Sharing::Join => call.join_limits(),
+            Sharing::Replay => Ok(()),
         };
         if let Err(error) = entered {
             return Err(call.fail(error));
@@ -307,7 +307,7 @@ impl<'s> BegunCall<'s> {
             open,
             held,
             identity,
-        } = self.enter(Part::Make).await?;
+        } = self.enter(Sharing::Make).await?;
         let answer = open.answer(&mut call, Some(&identity.standing)).await;
         permit.answered();
         let answer = answer?;
@@ -330,7 +330,7 @@ impl<'s> BegunCall<'s> {
             open,
             held,
             identity,
-        } = self.enter(Part::Make).await?;
+        } = self.enter(Sharing::Make).await?;
         let standing = &identity.standing;
         let committed = open.while_allowed(standing, pin!(call.commit())).await;
         let committed = match committed {

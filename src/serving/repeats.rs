@@ -18,7 +18,7 @@ use crate::telemetry::observe::CallWait;
 use crate::telemetry::trace_context::TraceContext;
 use crate::trail::{CallEnd, Trail};
 
-use super::calls::{AdmittedCall, BegunCall, Part};
+use super::calls::{AdmittedCall, BegunCall, Sharing};
 use super::delivery::DeliveryHandle;
 use super::open_calls::OpenCalls;
 use super::untaken::Untaken;
@@ -99,10 +99,10 @@ impl<'s> BegunCall<'s> {
         if let KnownCall::Open(shared) = &found {
             self.inquiry.request = Arc::clone(&shared.request().request);
         }
-        let part = match &found {
-            KnownCall::Ended(_) => Part::Replay,
-            KnownCall::Open(shared) if shared.is_underway() => Part::Join,
-            KnownCall::Open(_) => Part::Make,
+        let sharing = match &found {
+            KnownCall::Ended(_) => Sharing::Replay,
+            KnownCall::Open(shared) if shared.is_underway() => Sharing::Join,
+            KnownCall::Open(_) => Sharing::Make,
         };
         let AdmittedCall {
             call,
@@ -110,13 +110,15 @@ impl<'s> BegunCall<'s> {
             open,
             identity,
             ..
-        } = self.enter(part).await?;
+        } = self.enter(sharing).await?;
         let KeyedResult {
             outcome,
             replayed,
             own,
         } = match found {
-            KnownCall::Open(shared) => make(&shared, call, part, &identity.standing, open).await?,
+            KnownCall::Open(shared) => {
+                make(&shared, call, sharing, &identity.standing, open).await?
+            }
             KnownCall::Ended(outcome) => replay(call, outcome),
         };
         permit.answered();
@@ -141,7 +143,7 @@ struct KeyedResult<S> {
 async fn make<S: Spelled>(
     shared: &Arc<SharedCall<SharedRequest, SharedOutcome<S>>>,
     mut call: Call,
-    mut part: Part,
+    mut sharing: Sharing,
     standing: &Standing,
     open: &Arc<OpenCalls>,
 ) -> Result<KeyedResult<S>, Failure> {
@@ -153,9 +155,9 @@ async fn make<S: Spelled>(
             async move {
                 let span = call.observed().context();
                 // The caller whose call was to be shared has left, and this one makes it.
-                let entered = match part {
-                    Part::Join => call.enter_limits(),
-                    Part::Make | Part::Replay => Ok(()),
+                let entered = match sharing {
+                    Sharing::Join => call.enter_limits(),
+                    Sharing::Make | Sharing::Replay => Ok(()),
                 };
                 let result = match entered {
                     Ok(()) => open.answer(&mut call, None).await,
@@ -189,9 +191,9 @@ async fn make<S: Spelled>(
             Participation::Ended(own, outcome) => return Ok(replay(own, outcome)),
             Participation::Repeat(own, underway) => {
                 call = own;
-                if part == Part::Make {
+                if sharing == Sharing::Make {
                     // Another caller was quicker.
-                    part = Part::Join;
+                    sharing = Sharing::Join;
                     if let Err(error) = call.join_limits() {
                         return Err(call.fail(error));
                     }

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use crate::audit::{Actor, AuditEvent, ChainBreak, ChainCheck, ChainLink, FIRST_LINK, Subject};
 use crate::calendar::unix_us;
-use crate::command::administrator::{AdminClient, AdminProof, Unanswered, answered};
+use crate::command::administrator::{AdminClient, AdminProof, NoAnswer, answered};
 use crate::command::console::{print, shown};
 use crate::grpc::{answer, v1};
 use crate::store::EventFilter;
@@ -20,7 +20,7 @@ pub(super) async fn asked(
     client: AdminClient,
     proof: &AdminProof,
     command: AuditCommand,
-) -> Result<ExitCode, Unanswered> {
+) -> Result<ExitCode, NoAnswer> {
     match command {
         AuditCommand::List {
             since,
@@ -46,7 +46,7 @@ pub(super) async fn asked(
             while let Some(page) = pages.next().await? {
                 check.continue_with(page).map_err(|broken| {
                     let count = check.count;
-                    Unanswered::Failed(format!("the latest {count} events hold together: {broken}"))
+                    NoAnswer::Failed(format!("the latest {count} events hold together: {broken}"))
                 })?;
             }
             print(check.summary());
@@ -78,7 +78,7 @@ impl<'p> Pages<'p> {
     }
 
     /// The next page; `None` if there is no other or no more events are wanted.
-    async fn next(&mut self) -> Result<Option<Vec<AuditEvent>>, Unanswered> {
+    async fn next(&mut self) -> Result<Option<Vec<AuditEvent>>, NoAnswer> {
         let Some(page_token) = self.token.take().filter(|_| self.left > 0) else {
             return Ok(None);
         };
@@ -103,7 +103,7 @@ impl<'p> Pages<'p> {
 }
 
 /// An event as the contract spells it.
-fn event(event: v1::AuditEvent) -> Result<AuditEvent, Unanswered> {
+fn event(event: v1::AuditEvent) -> Result<AuditEvent, NoAnswer> {
     let v1::AuditEvent {
         sequence,
         time,
@@ -119,7 +119,7 @@ fn event(event: v1::AuditEvent) -> Result<AuditEvent, Unanswered> {
     } = event;
     let unreadable = || {
         let what = "the service tells of an event without a number, a time or a link";
-        Unanswered::Failed(what.to_owned())
+        NoAnswer::Failed(what.to_owned())
     };
     let at = SystemTime::try_from(time.ok_or_else(unreadable)?).map_err(|_| unreadable())?;
     Ok(AuditEvent {

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::SystemTime;
 
-use crate::command::administrator::{AdminClient, AdminProof, Unanswered, answered};
+use crate::command::administrator::{AdminClient, AdminProof, NoAnswer, answered};
 use crate::command::console::print;
 use crate::grpc::{admin, answer, v1};
 
@@ -17,10 +17,10 @@ pub(super) async fn asked(
     proof: &AdminProof,
     command: KeysCommand,
     comment: String,
-) -> Result<ExitCode, Unanswered> {
+) -> Result<ExitCode, NoAnswer> {
     match command {
         KeysCommand::Create(arguments) => {
-            let shown = arguments.secret.shown().map_err(Unanswered::Usage)?;
+            let shown = arguments.secret.shown().map_err(NoAnswer::Usage)?;
             let now = SystemTime::now();
             let scopes = arguments.scopes().unwrap_or_default();
             let wish = v1::Key {
@@ -47,7 +47,7 @@ pub(super) async fn asked(
             overlap,
             secret,
         } => {
-            let shown = secret.shown().map_err(Unanswered::Usage)?;
+            let shown = secret.shown().map_err(NoAnswer::Usage)?;
             let request = v1::RotateKeyRequest {
                 id,
                 overlap: Some(answer::duration(overlap)),
@@ -92,7 +92,7 @@ pub(super) async fn asked(
             print(revoked.key.as_ref().map(line_of).unwrap_or_default());
             Ok(ExitCode::SUCCESS)
         }
-        KeysCommand::Show => Err(Unanswered::Usage(
+        KeysCommand::Show => Err(NoAnswer::Usage(
             "`show` works on the store itself: a secret is not sent anywhere; leave --server out"
                 .to_owned(),
         )),
@@ -103,9 +103,9 @@ fn hand_over(
     shown: SecretPlace,
     secret: String,
     key: Option<v1::Key>,
-) -> Result<ExitCode, Unanswered> {
+) -> Result<ExitCode, NoAnswer> {
     let about = key.as_ref().map(line_of).unwrap_or_default();
     shown
         .hand_over(&secret.into(), &about)
-        .map_err(Unanswered::Failed)
+        .map_err(NoAnswer::Failed)
 }
