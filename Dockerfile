@@ -15,10 +15,13 @@ ARG MODELWAY_COMMIT
 ENV MODELWAY_COMMIT=${MODELWAY_COMMIT}
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
-    cargo build --release --locked --bin modelway && cp target/release/modelway /modelway
+    cargo build --release --locked --bin modelway && cp target/release/modelway /modelway && mkdir /data
 
 FROM ${BASE}
 COPY --from=build /modelway /usr/local/bin/modelway
+# Where a ledger goes (`[ledger] path`), the only place that is written: mount a volume here to keep it. A new volume of Docker
+# takes the owner of this directory.
+COPY --from=build --chown=65532:65532 /data /var/lib/modelway
 # The user `nonroot` of the base; by number, so that Kubernetes sees that it is not root.
 USER 65532:65532
 # Callers; health and metrics.

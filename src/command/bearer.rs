@@ -7,6 +7,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tonic::Request;
 use tonic::metadata::{Ascii, MetadataValue};
 
+use crate::config::reading;
+
 /// The entry that proves who asks.
 const AUTHORIZATION: &str = "authorization";
 
@@ -23,7 +25,8 @@ impl Bearer {
             Some(path) => {
                 let place = format!("`{}`", path.display());
                 let text = std::fs::read_to_string(path);
-                let text = text.map_err(|error| format!("{place} cannot be read: {error}"))?;
+                let text = text
+                    .map_err(|error| format!("{place} cannot be read: {}", reading::why(&error)))?;
                 (text, place)
             }
             None => match std::env::var(variable) {

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::future::Future;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::task::{Context, Poll};
@@ -20,6 +21,7 @@ use tonic::body::Body;
 use tower::Service;
 
 use crate::config::listens::{Listens, Where};
+use crate::config::reading;
 use crate::provider::link::{ClientKeyPair, Link};
 use crate::transport::dial::dial;
 use crate::transport::tls;
@@ -165,7 +167,10 @@ impl ServiceArguments {
                 let stream = connecting
                     .await
                     .unwrap_or_else(|late| Err(late.into()))
-                    .map_err(|error| unreachable(address, error.kind()))?;
+                    .map_err(|error| match error.kind() {
+                        ErrorKind::NotFound => unreachable(address, "there is no such socket"),
+                        kind => unreachable(address, kind),
+                    })?;
                 return over(
                     TokioIo::new(stream),
                     address,
@@ -216,8 +221,13 @@ impl ServiceArguments {
 }
 
 fn read(path: &PathBuf) -> Result<String, String> {
-    fs::read_to_string(path)
-        .map_err(|error| format!("`{}` cannot be read: {error}", path.display()))
+    fs::read_to_string(path).map_err(|error| {
+        format!(
+            "`{}` cannot be read: {}",
+            path.display(),
+            reading::why(&error)
+        )
+    })
 }
 
 fn unreachable(address: &ServiceAddress, why: impl std::fmt::Display) -> NoService {

@@ -14,7 +14,7 @@ use crate::ledger::read::filter::Sight;
 use crate::ledger::read::interval;
 
 use super::console::print_error;
-use super::records::{ledger_in, moment, usd};
+use super::records::{ledger_in, moment, time, usd, zone};
 
 /// Exports are of whole hours, in microseconds.
 const HOUR: i64 = 3_600_000_000;
@@ -25,13 +25,13 @@ pub(super) struct ExportArguments {
     #[arg(long, value_name = "DIRECTORY", default_value = "data")]
     data: PathBuf,
     /// From then on: a time back, such as 24h or 7d, a date, or a moment such as 2026-11-28T10:00:00Z; full hours.
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = time)]
     since: String,
     /// Until shortly before then; as for --since, and at least one hour ago.
-    #[arg(long, value_name = "TIME", default_value = "1h")]
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = time)]
     until: String,
     /// The zone of dates, such as Europe/Berlin.
-    #[arg(long, value_name = "ZONE", default_value = "UTC")]
+    #[arg(long, value_name = "ZONE", default_value = "UTC", value_parser = zone)]
     time_zone: String,
     /// `focus`: comma-separated values with the columns of FOCUS 1.2; `json`: a CallRecord in each line.
     #[arg(long, value_enum, default_value = "focus")]

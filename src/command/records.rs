@@ -37,13 +37,13 @@ pub(super) struct RecordsArguments {
     #[arg(long, value_name = "DIRECTORY", default_value = "data")]
     data: PathBuf,
     /// From then on: a time back, such as 90m, 24h or 7d, a date, or a moment such as 2026-11-28T10:30:00Z.
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = time)]
     since: Option<String>,
     /// Until shortly before then; as for --since.
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = time)]
     until: Option<String>,
     /// The zone of dates, such as Europe/Berlin.
-    #[arg(long, value_name = "ZONE", default_value = "UTC")]
+    #[arg(long, value_name = "ZONE", default_value = "UTC", value_parser = zone)]
     pub(super) time_zone: String,
     /// Only this account, a caller, a team or an organisation, and those below it.
     #[arg(long, value_name = "ID")]
@@ -69,6 +69,20 @@ fn label(text: &str) -> Result<(String, String), String> {
     let parts = text.split_once('=');
     let (key, value) = parts.ok_or("a label is written as KEY=VALUE, such as product=ads")?;
     Ok((key.to_owned(), value.to_owned()))
+}
+
+/// A text that names a time. What it names depends on the zone.
+pub(super) fn time(text: &str) -> Result<String, String> {
+    moment(text, 0, &TimeZone::UTC).ok_or(
+        "write a time back such as 24h or 7d, a date such as 2026-11-28, or a moment such as 2026-11-28T10:30:00Z",
+    )?;
+    Ok(text.to_owned())
+}
+
+/// The name of a time zone.
+pub(super) fn zone(text: &str) -> Result<String, String> {
+    interval::zone(text).map_err(|error| error.to_string())?;
+    Ok(text.to_owned())
 }
 
 impl RecordsArguments {

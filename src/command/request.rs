@@ -9,6 +9,7 @@ use bytes::Bytes;
 use clap::Args;
 use tonic::Request;
 
+use crate::config::reading;
 use crate::error::{advise, excerpt};
 use crate::grpc::v1;
 
@@ -118,6 +119,11 @@ impl RequestArguments {
                 parts: Vec::new(),
             });
         }
+        if text.is_empty() && self.file.is_empty() && otherwise.is_none() {
+            return Err(
+                "the prompt is empty: write it behind the scenario, or into standard input".into(),
+            );
+        }
         messages.push(self.question(text)?);
         let mut request = Request::new(v1::GenerateRequest {
             scenario: scenario.unwrap_or_default().to_owned(),
@@ -185,9 +191,8 @@ fn part(path: &Path) -> Result<v1::content_part::Part, String> {
     use v1::content_part::Part;
     let name = path.display();
     let (kind, media_type) = kind_of(path)?;
-    let cannot = |error: &dyn std::fmt::Display| format!("`{name}` cannot be read: {error}");
-    let file = File::open(path).map_err(|error| cannot(&error))?;
-    let bytes = bounded(file).map_err(|error| cannot(&error))?;
+    let cannot = |error: io::Error| format!("`{name}` cannot be read: {}", reading::why(&error));
+    let bytes = File::open(path).and_then(bounded).map_err(cannot)?;
     let media = v1::Media {
         source: Some(v1::media::Source::Data(Bytes::from(bytes))),
         media_type: media_type.to_owned(),
@@ -216,11 +221,14 @@ fn kind_of(path: &Path) -> Result<(FileKind, &'static str), String> {
         Some((_, kind, media_type)) => Ok((*kind, media_type)),
         None => {
             let remedy = advise(&extension, EXTENSIONS.iter().map(|(name, _, _)| *name));
-            let extension = excerpt(&extension);
-            Err(format!(
-                "`{}`: the extension {extension} says no type that can be sent; {remedy}",
-                path.display()
-            ))
+            let name = path.display();
+            Err(match &*extension {
+                "" => format!("`{name}`: its name has no extension that says its type; {remedy}"),
+                extension => format!(
+                    "`{name}`: the extension {} says no type that can be sent; {remedy}",
+                    excerpt(extension)
+                ),
+            })
         }
     }
 }

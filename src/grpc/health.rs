@@ -117,11 +117,12 @@ impl ReportedHealth {
     }
 
     /// Reports changes for as long as it is awaited: a scenario is serving while one of its targets could be
-    /// tried. Safe to cancel.
-    pub async fn follow(&mut self) {
+    /// tried. `ready` hears each time whether calls can be served at all. Safe to cancel.
+    pub async fn follow(&mut self, ready: impl Fn(bool)) {
         loop {
             self.looks.tick().await;
             self.follow_ledger().await;
+            ready(self.takes_calls);
             self.follow_scenarios().await;
             for scenario in &mut self.scenarios {
                 let serving = self.control.is_serving(&scenario.name);

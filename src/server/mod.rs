@@ -170,7 +170,8 @@ impl Server {
         tokio::select! {
             () = shutdown => {}
             () = self.workers.accept(&self.listener, &self.dispatcher) => {}
-            () = self.health.follow() => {}
+            // What is said over gRPC and by HTTP is the same.
+            () = self.health.follow(|takes_calls| self.process.set_ready(takes_calls)) => {}
         }
         let Settings {
             predrain,

@@ -48,6 +48,7 @@ FUNCTIONS = {
     "gt": lambda one, other: one > other,
     "eq": lambda one, other: one == other,
     "ne": lambda one, other: one != other,
+    "not": lambda value: not value,
     "or": lambda *values: next((value for value in values if value), values[-1]),
     "hasPrefix": lambda prefix, text: text.startswith(prefix),
     "sha256sum": lambda text: hashlib.sha256(text.encode()).hexdigest(),

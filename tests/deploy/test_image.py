@@ -148,36 +148,70 @@ class Image(unittest.TestCase):
         self.assertEqual((before.returncode, during.returncode), (3, 0), before.stderr + during.stderr)
         self.assertIn(f"{address} does not answer: ", before.stderr)
 
-    def test_without_rights_the_program_writes_no_file(self):
+    def watched(self, folder, config=None):
+        """What the program writes as another user, from its start to its end: the lines of strace, and its exit code."""
         if not shutil.which("strace") or not shutil.which("setpriv") or os.geteuid() != 0:
             self.skipTest("it takes root, strace and setpriv to watch the program as another user")
+        # What another user may read and, for the data, make.
+        os.chmod(folder, 0o777)
+        program = shutil.copy(os.environ["MODELWAY"], folder)
+        os.chmod(program, 0o755)
+        trace = pathlib.Path(folder, "trace")
+        child = subprocess.Popen(
+            ["strace", "--follow-forks", "--trace=open,openat,openat2,creat,mkdir,mkdirat,rename,unlink", "--output", str(trace),
+             "setpriv", "--reuid", "65532", "--regid", "65532", "--clear-groups", "--no-new-privs",
+             program, "serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", *(["--config", config] if config else [])],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd="/",
+        )  # fmt: skip
+        try:
+            said = child.stdout.readline()
+            self.assertIn("serves gRPC on", said)
+            yield said.split()[-1]
+        finally:
+            # strace hands signals on to nobody: the program is its child.
+            [server] = run("pgrep", "--parent", str(child.pid)).stdout.split()
+            os.kill(int(server), signal.SIGTERM)
+            child.communicate(timeout=60)
+        self.assertEqual(child.returncode, 0)
+        calls = [line for line in trace.read_text().splitlines() if "exited" not in line]
+        self.assertGreater(len(calls), 20)
+        yield [
+            line for line in calls
+            if re.search(r"O_WRONLY|O_RDWR|O_CREAT|creat\(|mkdir|rename|unlink", line)
+            and "/dev/" not in line and " = -1 " not in line
+        ]  # fmt: skip
+
+    def test_without_rights_the_program_writes_no_file(self):
         with tempfile.TemporaryDirectory() as folder:
-            # What another user may read.
-            os.chmod(folder, 0o777)
-            program = shutil.copy(os.environ["MODELWAY"], folder)
-            os.chmod(program, 0o755)
-            trace = pathlib.Path(folder, "trace")
-            child = subprocess.Popen(
-                ["strace", "--follow-forks", "--trace=open,openat,openat2,creat,mkdir,mkdirat,rename,unlink", "--output", str(trace),
-                 "setpriv", "--reuid", "65532", "--regid", "65532", "--clear-groups", "--no-new-privs",
-                 program, "serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"],
-                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd="/",
-            )  # fmt: skip
-            try:
-                self.assertIn("serves gRPC on", child.stdout.readline())
-            finally:
-                # strace hands signals on to nobody: the program is its child.
-                [server] = run("pgrep", "--parent", str(child.pid)).stdout.split()
-                os.kill(int(server), signal.SIGTERM)
-                child.communicate(timeout=60)
-            calls = [line for line in trace.read_text().splitlines() if "exited" not in line]
-            self.assertGreater(len(calls), 20)
-            writing = [
-                line for line in calls
-                if re.search(r"O_WRONLY|O_RDWR|O_CREAT|creat\(|mkdir|rename|unlink", line)
-                and "/dev/" not in line and " = -1 " not in line
-            ]
+            _, writing = self.watched(folder)
             self.assertEqual(writing, [])
+
+    def test_with_a_ledger_it_writes_in_the_data_directory_alone(self):
+        with tempfile.TemporaryDirectory() as folder:
+            data = pathlib.Path(folder, "data")
+            config = pathlib.Path(folder, "modelway.toml")
+            text = (REPOSITORY / "deploy" / "compose" / "modelway.toml").read_text()
+            text = text.replace("/var/lib/modelway", str(data)).replace("[telemetry]", "[telemetry]\ntraces = false\nmetrics = false")
+            text = re.sub(r"(?m)^\[probes\]\nlisten = .*$", '[[accounts]]\nid = "team"\nkind = "team"\n\n[[accounts]]\nid = "caller"\n'
+                          'kind = "caller"\nparent = "team"\n', text)
+            config.write_text(text)
+            watched = self.watched(folder, config)
+            address = next(watched)
+            # Made by root while the service runs, as on a machine with systemd.
+            made = modelway("keys", "create", "--config", config, "--caller", "caller", "--out", pathlib.Path(folder, "key"))
+            end = time.monotonic() + 30
+            # The service looks at the store twice a second.
+            while time.monotonic() < end:
+                called = modelway("call", "general", "Hello", "--address", address, "--api-key-file", pathlib.Path(folder, "key"))
+                if called.returncode == 0:
+                    break
+            writing = next(watched)
+            used = modelway("usage", "--data", data, "--by", "caller")
+
+            self.assertEqual((made.returncode, called.returncode), (0, 0), made.stderr + called.stderr)
+            self.assertRegex(used.stdout, r"(?m)^caller\s")
+            self.assertTrue(writing)
+            self.assertEqual([line for line in writing if f'"{data}' not in line], [])
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import yaml
 from tools import DEPLOY, load, load_all, modelway, run, seconds
 
 BASE = DEPLOY / "kubernetes"
+WITH_LEDGER = DEPLOY / "kubernetes-with-ledger"
 CHART = DEPLOY / "helm" / "modelway"
 VERSIONS = ["1.29", "1.33", "1.37"]
 # How long the process takes after the last call: the last spans and the exit.
@@ -26,6 +27,36 @@ def base():
     """The objects that the kustomization lists."""
     names = load(BASE / "kustomization.yaml")["resources"]
     return [document for name in names for document in load_all(BASE / name)]
+
+
+def patched(given, patch):
+    """A strategic merge, as far as the patches here use it: lists are merged by the key that Kubernetes names for them."""
+    if isinstance(given, dict) and isinstance(patch, dict):
+        merged = {**given, **{key: patched(given.get(key), value) for key, value in patch.items()}}
+        return {key: value for key, value in merged.items() if value is not None}
+    if isinstance(given, list) and isinstance(patch, list) and patch and isinstance(patch[0], dict):
+        key = "mountPath" if "mountPath" in patch[0] else "name"
+        known = {one[key]: one for one in given}
+        changed = {one[key]: patched(known.get(one[key]), one) for one in patch}
+        return [*changed.values(), *(one for one in given if one[key] not in changed)]
+    return patch
+
+
+def with_ledger():
+    """The objects of the overlay that keeps a ledger."""
+    overlay = load(WITH_LEDGER / "kustomization.yaml")
+    [parent, *added] = overlay["resources"]
+    assert (WITH_LEDGER / parent).resolve() == BASE
+    objects = {(one["kind"], one["metadata"]["name"]): one for one in base()}
+    for name in added:
+        objects.update({(one["kind"], one["metadata"]["name"]): one for one in load_all(WITH_LEDGER / name)})
+    for patch in overlay["patches"]:
+        patch = load(WITH_LEDGER / patch["path"])
+        key = patch["kind"], patch["metadata"]["name"]
+        given = objects.pop(key)
+        if patch.pop("$patch", None) != "delete":
+            objects[key] = patched(given, patch)
+    return list(objects.values())
 
 
 VALUES = {
@@ -46,6 +77,16 @@ VALUES = {
         "networkPolicy": {"providers": {"cidr": "203.0.113.0/24", "except": ["203.0.113.9/32"], "port": 8443}},
         "terminationGracePeriodSeconds": 620,
     },
+    "a ledger": {
+        "replicas": 1,
+        "ledger": {"enabled": True},
+        "config": load(WITH_LEDGER / "configmap.yaml")["data"]["modelway.toml"],
+    },
+    "a ledger on a volume of the operator's": {
+        "replicas": 1,
+        "ledger": {"enabled": True, "existingClaim": "kept"},
+        "config": load(WITH_LEDGER / "configmap.yaml")["data"]["modelway.toml"],
+    },
 }
 
 
@@ -61,6 +102,7 @@ def only(objects, kind, name=None):
 def sets():
     """Every set of objects that is shipped, by its name."""
     yield "the base", base()
+    yield "the base with a ledger", with_ledger()
     for name, changes in VALUES.items():
         yield f"the chart with {name}", templates.objects(CHART, values(changes), "modelway")
     yield "the chart by another name", templates.objects(CHART, values({}), "llm")
@@ -89,24 +131,56 @@ class Kubernetes(unittest.TestCase):
         with self.assertRaises(kubernetes_validate.ValidationError):
             kubernetes_validate.validate(deployment, VERSIONS[-1], strict=True)
 
-    def test_kustomize_gives_the_objects_of_the_base(self):
+    def test_kustomize_gives_the_objects_that_are_tested(self):
         if not shutil.which("kubectl"):
             self.skipTest("there is no kubectl, which has kustomize in it")
-        done = run("kubectl", "kustomize", BASE)
-
-        self.assertEqual(done.returncode, 0, done.stderr)
 
         def key(one):
             return one["kind"], one["metadata"]["name"]
 
-        given = sorted((one for one in yaml.safe_load_all(done.stdout)), key=key)
-        self.assertEqual(given, sorted(base(), key=key))
+        for folder, objects in ((BASE, base()), (WITH_LEDGER, with_ledger())):
+            with self.subTest(folder.name):
+                done = run("kubectl", "kustomize", folder)
 
-    def test_every_file_of_the_base_is_listed_or_an_example(self):
+                self.assertEqual(done.returncode, 0, done.stderr)
+                given = sorted((one for one in yaml.safe_load_all(done.stdout)), key=key)
+                self.assertEqual(given, sorted(objects, key=key))
+
+    def test_every_file_is_listed_or_an_example(self):
+        def files(folder):
+            return sorted(path.name for path in folder.glob("*.yaml"))
+
         listed = load(BASE / "kustomization.yaml")["resources"]
-        files = [path.name for path in BASE.glob("*.yaml")]
+        self.assertEqual(sorted([*listed, "kustomization.yaml", "secret.example.yaml"]), files(BASE))
+        overlay = load(WITH_LEDGER / "kustomization.yaml")
+        listed = overlay["resources"][1:] + [patch["path"] for patch in overlay["patches"]]
+        self.assertEqual(sorted([*listed, "kustomization.yaml"]), files(WITH_LEDGER))
 
-        self.assertEqual(sorted([*listed, "kustomization.yaml", "secret.example.yaml"]), sorted(files))
+    def test_a_ledger_is_on_a_volume_that_one_pod_has_at_a_time(self):
+        for name, objects in sets():
+            with self.subTest(name):
+                deployment = only(objects, "Deployment")["spec"]
+                pod = deployment["template"]["spec"]
+                [container] = pod["containers"]
+                config = tomllib.loads(only(objects, "ConfigMap")["data"]["modelway.toml"])
+                claims = [one["persistentVolumeClaim"] for one in pod["volumes"] if "persistentVolumeClaim" in one]
+                if "ledger" not in config:
+                    self.assertEqual(claims, [])
+                    continue
+
+                [volume] = [one for one in pod["volumes"] if "persistentVolumeClaim" in one]
+                [mount] = [one for one in container["volumeMounts"] if one["name"] == volume["name"]]
+                self.assertEqual(mount, {"name": volume["name"], "mountPath": config["ledger"]["path"]})
+                self.assertEqual(deployment["replicas"], 1)
+                self.assertEqual(deployment["strategy"], {"type": "Recreate"})
+                self.assertEqual(pod["securityContext"]["fsGroup"], pod["securityContext"]["runAsGroup"])
+                made = [one for one in objects if one["kind"] == "PersistentVolumeClaim"]
+                if claims != [{"claimName": "kept"}]:
+                    [claim] = made
+                    self.assertEqual(claims, [{"claimName": claim["metadata"]["name"]}])
+                    self.assertEqual(claim["spec"]["accessModes"], ["ReadWriteOncePod"])
+                else:
+                    self.assertEqual(made, [])
 
     def test_selectors_ports_and_volumes_meet(self):
         for name, objects in sets():
@@ -140,7 +214,8 @@ class Kubernetes(unittest.TestCase):
                 account = only(objects, "ServiceAccount")
                 self.assertEqual(pod["serviceAccountName"], account["metadata"]["name"])
                 self.assertEqual({mount["name"] for mount in container["volumeMounts"]}, {one["name"] for one in pod["volumes"]})
-                self.assertTrue(all(mount["readOnly"] for mount in container["volumeMounts"]))
+                written = {mount["name"] for mount in container["volumeMounts"] if not mount.get("readOnly")}
+                self.assertLessEqual(written, {"data"})
                 for volume in pod["volumes"]:
                     if "configMap" in volume:
                         self.assertEqual(volume["configMap"]["name"], only(objects, "ConfigMap")["metadata"]["name"])
@@ -243,22 +318,27 @@ class Kubernetes(unittest.TestCase):
 class Chart(unittest.TestCase):
     maxDiff = None
 
-    def test_its_default_values_give_the_base(self):
+    def test_its_values_give_the_base_without_and_with_a_ledger(self):
         def plain(one):
             labels = one["metadata"]["labels"]
             self.assertEqual(labels.pop("app.kubernetes.io/managed-by", "Helm"), "Helm")
             labels.pop("helm.sh/chart", None)
+            kept = one["metadata"].pop("annotations", {"helm.sh/resource-policy": "keep"})
+            self.assertEqual(kept, {"helm.sh/resource-policy": "keep"})
             return one["kind"], one["metadata"]["name"], one
 
         def key(one):
             return one[:2]
 
-        chart = sorted((plain(one) for one in templates.objects(CHART, values({}))), key=key)
-        self.assertEqual(chart, sorted((plain(one) for one in base()), key=key))
+        for changes, objects in (({}, base()), (VALUES["a ledger"], with_ledger())):
+            with self.subTest(changes):
+                chart = sorted((plain(one) for one in templates.objects(CHART, values(changes))), key=key)
+                self.assertEqual(chart, sorted((plain(one) for one in objects), key=key))
 
     def test_its_values_fit_their_schema_and_misspelt_ones_do_not(self):
         schema = jsonschema.Draft7Validator(load(CHART / "values.schema.json"))
         cases = [(changes, True) for changes in VALUES.values()]
+        cases += [({"ledger": {"enabled": True}}, False), ({"replicas": 2, "ledger": {"enabled": True}}, False)]
         cases += [({"replica": 3}, False), ({"replicas": "3"}, False), ({"networkPolicy": {"enable": False}}, False)]
         for changes, fits in cases:
             with self.subTest(changes):

@@ -30,8 +30,9 @@ impl SecretPlace {
         match options.open(path) {
             Ok(file) => Ok(Self::File(file, path.to_owned())),
             Err(error) => Err(format!(
-                "`{}` cannot be made: {error}; name a file that does not exist yet",
-                path.display()
+                "`{}` cannot be made: {}; name a file that does not exist yet, in a directory that does",
+                path.display(),
+                error.kind()
             )),
         }
     }

@@ -328,26 +328,35 @@ async fn what_a_model_says_is_raw_in_a_pipe_and_cannot_steer_a_terminal() {
 
 #[tokio::test]
 async fn a_command_line_that_does_not_say_what_to_ask_is_a_mistake_of_usage() {
-    for arguments in [
-        &["call"][..],
-        &["call", "s", "Hello", "--model", "openai/first"],
-        &["call", "s", "Hello", "--address", "nowhere"],
-        &["call", "s", "Hello", "--timeout", "soon"],
-        &[
-            "call",
-            "s",
-            "Hello",
-            "--ca",
-            "no-such-file",
-            "--address",
-            "127.0.0.1:1",
-        ],
+    let no_file = "cannot be read: there is no such file";
+    for (more, remedy) in [
+        ("", "name a scenario, or a model with --model"),
+        ("s Hello --model openai/first", "not both"),
+        ("s Hello --address nowhere", "write HOST:PORT"),
+        ("s Hello --timeout soon", "a number and a unit"),
+        ("s -", "the prompt is empty"),
+        ("s Hello --ca no-such-file", no_file),
+        ("s Hello --api-key-file no-such-file", no_file),
+        ("s Hello --file no-such-file.png", no_file),
+        ("s Hello --file no-such-file", "no extension"),
+        ("s Hello --file picture.pngg", "did you mean `png`?"),
     ] {
-        let done = run(arguments).await;
+        let mut arguments = vec!["call"];
+        arguments.extend(more.split_whitespace());
+        if !more.contains("--address") && !more.is_empty() {
+            arguments.extend(["--address", "127.0.0.1:1"]);
+        }
+
+        let done = run(&arguments).await;
 
         assert_eq!(done.code, Some(2), "{arguments:?} {done:?}");
-        assert!(!done.err.is_empty());
+        assert!(done.err.contains(remedy), "{arguments:?} {done:?}");
+        assert!(!done.err.contains("os error"), "{arguments:?} {done:?}");
     }
+    let done = run(&["call", "s", "Hello", "--address", "unix:/no/such/socket"]).await;
+
+    assert_eq!(done.code, Some(3), "{done:?}");
+    assert!(done.err.contains("there is no such socket"), "{done:?}");
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use modelway::server::ListenAddress;
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::time::{Instant, timeout};
 use tonic::Code;
@@ -15,8 +16,19 @@ use crate::support::{Gateway, ask, details};
 /// Much longer than anything here takes.
 const PROMPTLY: Duration = Duration::from_secs(30);
 
-/// Waits until the health of the service is this.
+/// Waits until the health of the service is this, over gRPC and by HTTP, on the listeners for callers and for probes.
 async fn health_is(gateway: &Gateway, wanted: ServingStatus) {
+    if let Some(ListenAddress::Tcp(probes)) = gateway.probes {
+        let wanted = match wanted {
+            ServingStatus::Serving => 200,
+            _ => 503,
+        };
+        let url = format!("http://{probes}/readyz");
+        let reached = async { while reqwest::get(&url).await.unwrap().status() != wanted {} };
+        timeout(PROMPTLY, reached).await.expect("the readiness");
+        let alive = reqwest::get(format!("http://{probes}/livez"));
+        assert_eq!(alive.await.unwrap().status(), 200);
+    }
     let mut client = HealthClient::new(gateway.channel());
     let watch = client.watch(HealthCheckRequest::default()).await.unwrap();
     let mut watch = watch.into_inner();
@@ -27,7 +39,11 @@ async fn health_is(gateway: &Gateway, wanted: ServingStatus) {
 #[tokio::test]
 async fn nothing_is_sent_while_the_ledger_is_locked_and_it_goes_on_by_itself() {
     let data = data("locked");
-    let gateway = start(&data).await;
+    let ledger = table(&data, "");
+    let gateway = Gateway::start(&format!(
+        "{CONFIG}\n{ledger}\n[probes]\nlisten = '127.0.0.1:0'"
+    ))
+    .await;
     gateway.generate(ask("s", "Hello")).await.unwrap();
     let mut other = Connection::open(&days(&data)[0]).unwrap();
     other.busy_timeout(PROMPTLY).unwrap();

@@ -10,3 +10,11 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service | quote }}
 helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- end }}
+
+{{- define "modelway.claim" -}}
+{{- if .Values.ledger.existingClaim }}
+{{- .Values.ledger.existingClaim }}
+{{- else }}
+{{- .Release.Name }}-data
+{{- end }}
+{{- end }}
