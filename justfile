@@ -90,7 +90,15 @@ mutants-of-calls *options:
 load soak="1":
     cargo bench --locked --bench load -- --soak {{ soak }}
 
-# A reload every second for a minute, under load
+# Ten minutes at 500 calls a second without a collector: it is away, silent, slow, or refuses
+collectors seconds="600" rate="500":
+    MODELWAY_SECONDS={{ seconds }} MODELWAY_RATE={{ rate }} cargo test --locked --test suite minutes_without_a_collector -- --ignored --nocapture
+
+# Probes beside twice as many calls as the cores can answer, for ten minutes
+probes seconds="600":
+    MODELWAY_SECONDS={{ seconds }} cargo test --locked --test suite twice_as_many_calls -- --ignored --nocapture
+
+# A reload every second for a minute, under load: targets and budgets; keys, limits and prices
 reload:
     cargo test --locked --test suite a_reload_every_second -- --ignored
 

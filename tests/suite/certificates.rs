@@ -232,6 +232,8 @@ async fn half_of_a_new_pair_is_not_told_of() {
 
     let after = configuration(&gateway, &authority, &operator).await;
     assert!(after.rejected);
+    let mistakes = format!("{:?}", after.mistakes);
+    assert!(mistakes.contains("certificate_pair"), "{mistakes}");
     assert_eq!(told(&after), told(&before));
     metric_agrees(&gateway, &after);
 }

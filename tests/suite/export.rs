@@ -327,9 +327,11 @@ async fn minutes_without_a_collector_cost_no_call_little_memory_and_few_lines() 
             let before = process.resident_kib();
             let channel = process.connect().await;
             let mut pace = interval(Duration::from_secs(1) / u32::try_from(rate).unwrap());
-            let mut calls = JoinSet::new();
-            for _ in 0..seconds * rate {
+            let (began, lasting) = (Instant::now(), Duration::from_secs(seconds));
+            let (mut calls, mut called) = (JoinSet::new(), 0);
+            while began.elapsed() < lasting {
                 pace.tick().await;
+                called += 1;
                 let mut client = GenerationServiceClient::new(channel.clone());
                 calls.spawn(async move { client.generate(large()).await.map(drop) });
                 while let Some(done) = calls.try_join_next() {
@@ -339,11 +341,14 @@ async fn minutes_without_a_collector_cost_no_call_little_memory_and_few_lines() 
             for done in calls.join_all().await {
                 done.expect("no call fails");
             }
+            let reached = f64::from(called) / began.elapsed().as_secs_f64();
             let memory = process.resident_kib().saturating_sub(before);
             process.terminate();
             let (status, log) = process.ended().await;
             let warnings = log.matches("the collector does not take exports").count();
-            println!("{name}: {memory} KiB more, {warnings} warnings, {status}");
+            println!(
+                "{name}: {called} calls, {reached:.0} a second, failed 0; {memory} KiB more, {warnings} warnings, {status}"
+            );
             assert!(memory <= MOST_MEMORY, "{name}: {memory} KiB");
             assert!(warnings <= 3, "{name}: {log}");
         });

@@ -6,6 +6,7 @@ mod issuers;
 mod labels;
 mod permissions;
 mod reading;
+mod reloads;
 mod revocation;
 mod secrets;
 

@@ -1,7 +1,9 @@
 //! The listeners behind TLS: as whom they show themselves, whom they believe, and what an exchange of files changes.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -13,6 +15,7 @@ use modelway::simulator::{Fault, Settings, Simulator};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
@@ -166,8 +169,14 @@ async fn a_handshake_that_does_not_come_to_its_end_is_given_up_and_keeps_nobody_
     timeout(PROMPTLY, slow.join_all())
         .await
         .expect("all are given up");
-    let late = refused(&gateway, "handshake");
-    assert_eq!(late, SLOW);
+    // A connection is counted after it has ended.
+    let counted = async {
+        while refused(&gateway, "handshake") < SLOW {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PROMPTLY, counted).await.expect("all are counted");
+    assert_eq!(refused(&gateway, "handshake"), SLOW);
 }
 
 #[tokio::test]
@@ -245,6 +254,101 @@ async fn half_of_a_new_pair_changes_nothing_and_the_whole_is_shown_to_the_next()
     assert!(gateway.reload().await);
     assert!(is_served(&gateway, &new, None).await);
     assert!(!is_served(&gateway, &old, None).await);
+}
+
+/// Whether the metrics say that the files are not what runs.
+fn is_rejected(gateway: &Gateway) -> bool {
+    let text = gateway.metrics.text();
+    text.lines()
+        .any(|line| line == "modelway_config_rejected 1")
+}
+
+/// Calls over a new connection each time, as the client that is shown last, and trusts servers of all these authorities.
+/// Counts when it has been answered as another client than before. Returns the number of calls when it is told to end. No
+/// call may fail.
+async fn call_until(
+    address: SocketAddr,
+    servers: String,
+    client: watch::Receiver<Option<(String, String)>>,
+    gone_over: Arc<AtomicUsize>,
+) -> usize {
+    let (mut calls, mut last) = (0, None);
+    loop {
+        let Some((pem, key)) = client.borrow().clone() else {
+            return calls;
+        };
+        let is_another = last.replace(pem.clone()).is_some_and(|last| last != pem);
+        let tls = ClientTlsConfig::new()
+            .ca_certificate(Certificate::from_pem(&servers))
+            .identity(Identity::from_pem(pem, key))
+            .domain_name("localhost");
+        let endpoint = Channel::from_shared(format!("https://{address}")).unwrap();
+        let channel = endpoint.tls_config(tls).unwrap().connect().await.unwrap();
+        assert_eq!(generate(channel).await, Ok(()), "after {calls} calls");
+        calls += 1;
+        gone_over.fetch_add(usize::from(is_another), Ordering::Relaxed);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn certificate_key_and_authorities_are_rotated_as_one_under_calls_and_a_half_changes_nothing()
+{
+    let (old_server, new_server) = (Authority::new(), Authority::new());
+    let (old, new) = (Authority::new(), Authority::new());
+    let (old_client, new_client) = (old.issue(Purpose::Client), new.issue(Purpose::Client));
+    let files = Files::new(&old_server, &[&old]);
+    let gateway = start(&files.mutual("required")).await;
+    let shown = |client: &Issued| Some((client.pem(), client.key()));
+    let (show, client) = watch::channel(shown(&old_client));
+    let servers = old_server.pem() + &new_server.pem();
+    const CALLERS: usize = 4;
+    let gone_over = Arc::<AtomicUsize>::default();
+    let mut callers = JoinSet::new();
+    for _ in 0..CALLERS {
+        let (servers, gone_over) = (servers.clone(), Arc::clone(&gone_over));
+        callers.spawn(call_until(
+            gateway.address,
+            servers,
+            client.clone(),
+            gone_over,
+        ));
+    }
+    let leaf = new_server.issue(Purpose::Server);
+
+    // The certificate without its key: what else was written is not used either.
+    files.believe(&[&old, &new]);
+    std::fs::write(&files.cert, leaf.pem()).unwrap();
+    assert!(!gateway.reload().await);
+    assert!(is_rejected(&gateway));
+    assert!(!is_served(&gateway, &old_server, Some(&new_client)).await);
+    assert!(is_served(&gateway, &old_server, Some(&old_client)).await);
+
+    // The key makes the pair whole.
+    std::fs::write(&files.key, leaf.key()).unwrap();
+    assert!(gateway.reload().await);
+    assert!(!is_rejected(&gateway));
+    for client in [&old_client, &new_client] {
+        assert!(is_served(&gateway, &new_server, Some(client)).await);
+        assert!(!is_served(&gateway, &old_server, Some(client)).await);
+    }
+
+    // Callers have gone over to the new authority before the old one is removed.
+    show.send(shown(&new_client)).unwrap();
+    let all = async {
+        while gone_over.load(Ordering::Relaxed) < CALLERS {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PROMPTLY, all).await.expect("all are answered");
+    files.believe(&[&new]);
+    assert!(gateway.reload().await);
+    assert!(!is_served(&gateway, &new_server, Some(&old_client)).await);
+    assert!(is_served(&gateway, &new_server, Some(&new_client)).await);
+
+    show.send(None).unwrap();
+    let calls: usize = callers.join_all().await.into_iter().sum();
+    println!("{calls} calls over new connections, failed 0");
+    assert!(calls >= 2 * CALLERS, "{calls}");
 }
 
 #[tokio::test]

@@ -126,7 +126,7 @@ async fn a_client_that_asks_nothing_or_never_ends_its_question_is_cut_off() {
 #[tokio::test]
 async fn an_old_connection_is_asked_to_end() {
     let (_gateway, sides) = start("connection_age = '2s'").await;
-    for address in sides {
+    let asked = sides.map(async |address| {
         let mut wire = Wire::open(address).await;
         let check = head("/grpc.health.v1.Health/Check");
         wire.send(&frame(HEADERS, END_HEADERS, 1, &check)).await;
@@ -143,7 +143,8 @@ async fn an_old_connection_is_asked_to_end() {
         };
         timeout(PROMPTLY, ended).await.expect("it ends");
         assert!(is_told);
-    }
+    });
+    join_all(asked).await;
 }
 
 #[tokio::test]

@@ -1,7 +1,9 @@
 //! How is a file changed, and where does the schema say what may stand in a place?
 
-use std::collections::BTreeSet;
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap};
 
+use jsonschema::Validator;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use serde_json::{Map, Value, json};
@@ -57,7 +59,7 @@ pub(super) fn at_mut<'a>(file: &'a mut Value, place: &[Step]) -> Option<&'a mut 
 }
 
 /// A schema and all that it refers to or offers, whatever its conditions say.
-fn alternatives<'a>(root: &'a Value, schema: &'a Value) -> Vec<&'a Value> {
+fn alternatives(root: &'static Value, schema: &'static Value) -> Vec<&'static Value> {
     let mut found = vec![schema];
     let mut next = 0;
     while let Some(schema) = found.get(next).copied() {
@@ -78,7 +80,7 @@ fn alternatives<'a>(root: &'a Value, schema: &'a Value) -> Vec<&'a Value> {
 }
 
 /// What the schema says of a place: all that may stand there, whatever its conditions say.
-fn subschemas<'a>(root: &'a Value, place: &[Step]) -> Vec<&'a Value> {
+fn subschemas(root: &'static Value, place: &[Step]) -> Vec<&'static Value> {
     let mut found = alternatives(root, root);
     for step in place {
         let inner = found.into_iter().filter_map(|schema| match step {
@@ -96,15 +98,25 @@ fn subschemas<'a>(root: &'a Value, place: &[Step]) -> Vec<&'a Value> {
     found
 }
 
+thread_local! {
+    /// What judges each part of the schema, by where the part is in memory: making it takes far longer than its answer.
+    static VALIDATORS: RefCell<HashMap<*const Value, Validator>> = RefCell::default();
+}
+
 /// Whether a part of a file follows a part of the schema.
-fn is_valid(root: &Value, schema: &Value, instance: &Value) -> bool {
-    let mut schema = schema.clone();
-    schema["definitions"] = root["definitions"].clone();
-    jsonschema::draft7::is_valid(&schema, instance)
+fn is_valid(root: &'static Value, schema: &'static Value, instance: &Value) -> bool {
+    VALIDATORS.with_borrow_mut(|validators| {
+        let validator = validators.entry(schema).or_insert_with(|| {
+            let mut schema = schema.clone();
+            schema["definitions"] = root["definitions"].clone();
+            jsonschema::draft7::new(&schema).expect("a part of the schema is a schema")
+        });
+        validator.is_valid(instance)
+    })
 }
 
 /// What the schema says of the table in a place, in the form that the table has.
-fn tables<'a>(root: &'a Value, file: &Value, place: &[Step]) -> Vec<&'a Value> {
+fn tables(root: &'static Value, file: &Value, place: &[Step]) -> Vec<&'static Value> {
     let instance = at(file, place).unwrap();
     let of_place = subschemas(root, place).into_iter();
     let mut tables: Vec<_> = of_place
@@ -123,7 +135,7 @@ fn tables<'a>(root: &'a Value, file: &Value, place: &[Step]) -> Vec<&'a Value> {
 }
 
 /// The keys that the table in a place may have; `None` if they are free.
-pub(super) fn keys(root: &Value, file: &Value, place: &[Step]) -> Option<BTreeSet<String>> {
+pub(super) fn keys(root: &'static Value, file: &Value, place: &[Step]) -> Option<BTreeSet<String>> {
     let tables = tables(root, file, place);
     let keys = tables
         .iter()
@@ -133,7 +145,12 @@ pub(super) fn keys(root: &Value, file: &Value, place: &[Step]) -> Option<BTreeSe
 }
 
 /// What the schema says of a key of the table in a place.
-pub(super) fn property<'a>(root: &'a Value, file: &Value, place: &[Step], key: &str) -> &'a Value {
+pub(super) fn property(
+    root: &'static Value,
+    file: &Value,
+    place: &[Step],
+    key: &str,
+) -> &'static Value {
     let tables = tables(root, file, place);
     let mut properties = tables
         .iter()
@@ -164,7 +181,7 @@ pub(super) fn each_property(schema: &Value, visit: &mut impl FnMut(&str, &Value)
 }
 
 /// Values to try in a place: those at the borders of what the schema allows there, and such as stand in other places.
-pub(super) fn probes(root: &Value, place: &[Step]) -> Vec<Value> {
+pub(super) fn probes(root: &'static Value, place: &[Step]) -> Vec<Value> {
     let of_place = subschemas(root, place);
     let mut probes: Vec<Value> = vec![
         true.into(),
@@ -314,7 +331,7 @@ impl Change {
         }
     }
 
-    pub(super) fn apply(&self, file: &mut Value, schema: &Value) {
+    pub(super) fn apply(&self, file: &mut Value, schema: &'static Value) {
         let mut places = places(file);
         // The file itself stays one.
         places.remove(0);

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use modelway::grpc::v1::stream_generate_response::Event;
 use modelway::simulator::{Behaviour, Ending, Settings, Simulator, WireName};
 use tokio::time::{Instant, timeout};
@@ -208,43 +209,41 @@ async fn a_shared_call_loses_only_the_callers_whose_key_is_revoked() {
     }
 }
 
-/// Row 15 of the invariants, for the configuration file.
+/// How long it takes until a key is refused that the file of a running service revokes.
+async fn until_refused(number: usize) -> Duration {
+    let key = TestKey::data();
+    let tables = |more: &str| [caller("a", ""), key.table("k", "a", more)].concat();
+    let followed = Followed::start(&format!("bound-{number}"), &tables("")).await;
+    followed.behave("tokens=1");
+    let mut calls = followed.gateway.generation();
+    calls.generate(key.sends(hello())).await.unwrap();
+
+    let began = Instant::now();
+    followed.write(&tables("revoked = true"));
+    let refused = loop {
+        if let Err(status) = calls.generate(key.sends(hello())).await {
+            break status;
+        }
+        // Callers that ask all the time would keep the service from its file where processors are few.
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+
+    assert_eq!(details(&refused).reason, "CREDENTIALS_INVALID");
+    began.elapsed()
+}
+
+/// Row 15 of the invariants, for the configuration file. Each of the services is at another point between two looks.
 #[tokio::test]
 async fn a_key_is_refused_within_two_seconds_after_the_file_changed() {
-    let keys: Vec<_> = (0..10).map(|_| TestKey::data()).collect();
-    let tables = |revoked: usize| {
-        let mut text = caller("a", "");
-        for (number, key) in keys.iter().enumerate() {
-            let more = if number < revoked {
-                "revoked = true"
-            } else {
-                ""
-            };
-            text += &key.table(&format!("k{number}"), "a", more);
-        }
-        text
-    };
-    let followed = Followed::start("bound", &tables(0)).await;
-    followed.behave("tokens=1");
-    let mut slowest = Duration::ZERO;
-    let revoking = async {
-        for (number, key) in keys.iter().enumerate() {
-            let mut calls = followed.gateway.generation();
-            calls.generate(key.sends(hello())).await.unwrap();
-            let began = Instant::now();
-            followed.write(&tables(number + 1));
-            let refused = loop {
-                if let Err(status) = calls.generate(key.sends(hello())).await {
-                    break status;
-                }
-            };
-            assert_eq!(details(&refused).reason, "CREDENTIALS_INVALID");
-            slowest = slowest.max(began.elapsed());
-        }
-    };
-    revoking.await;
-    let slowest_ms = slowest.as_millis();
-    println!("slowest of {} revocations: {slowest_ms} ms", keys.len());
+    const SERVICES: usize = 10;
+
+    let times = join_all((0..SERVICES).map(until_refused)).await;
+
+    let slowest = times.into_iter().max().unwrap();
+    println!(
+        "slowest of {SERVICES} revocations: {} ms",
+        slowest.as_millis()
+    );
     // It is 2 s; on a machine with other work, looking, judging and exchanging each wait for a processor.
     assert!(slowest < Duration::from_secs(10), "{slowest:?}");
 }
