@@ -21,7 +21,7 @@ use super::failure;
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
 /// The variable that holds the key of an administrator.
-const ADMIN_KEY: &str = "MODELWAY_ADMIN_KEY";
+pub(super) const ADMIN_KEY: &str = "MODELWAY_ADMIN_KEY";
 
 /// Which service is asked, and who asks.
 #[derive(Debug, Args)]

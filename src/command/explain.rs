@@ -1,6 +1,7 @@
 //! `modelway explain`: shows what would happen to a call now, target by target, without sending anything to a provider.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
@@ -14,6 +15,8 @@ use crate::grpc::v1::operations_service_client::OperationsServiceClient;
 use crate::grpc::v1::{self, BreakerState};
 use crate::json::form::{self, JsonTypes};
 
+use super::administrator::ADMIN_KEY;
+use super::bearer::Bearer;
 use super::client::{For, NoService, ServiceArguments};
 use super::console::{in_runtime, print, print_error, shown};
 use super::failure;
@@ -36,6 +39,10 @@ pub(super) struct ExplainArguments {
     /// Write the plan as JSON.
     #[arg(long)]
     json: bool,
+    /// The file that holds the key of an administrator who may OPERATE, where the service asks for one. Default: what
+    /// MODELWAY_ADMIN_KEY holds.
+    #[arg(long, value_name = "FILE")]
+    admin_key_file: Option<PathBuf>,
     #[command(flatten)]
     service: ServiceArguments,
 }
@@ -63,12 +70,17 @@ impl ExplainArguments {
             .request
             .request(Some(PROMPT))
             .map_err(NoService::Usage)?;
+        let key = Bearer::read(self.admin_key_file.as_deref(), ADMIN_KEY);
+        let key = key.map_err(NoService::Usage)?;
         let connection = self.service.connect(&address).await?;
         let origin = connection.origin();
         let mut client = OperationsServiceClient::with_origin(connection, origin);
-        let question = Request::new(v1::ExplainPlanRequest {
+        let mut question = Request::new(v1::ExplainPlanRequest {
             request: Some(request.into_inner()),
         });
+        if let Some(key) = key {
+            key.show(&mut question);
+        }
         let answer = match timeout(ANSWER_LIMIT, client.explain_plan(question)).await {
             Ok(Ok(answer)) => answer.into_inner(),
             Ok(Err(status)) => return Ok(Err(status)),

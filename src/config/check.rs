@@ -91,7 +91,7 @@ pub fn mistakes(unusable: UnusableConfiguration) -> Vec<String> {
     }
 }
 
-/// Writes what a configuration says: addresses, warnings, providers, scenarios.
+/// Writes what a configuration says: addresses, warnings, callers, providers, scenarios.
 ///
 /// # Errors
 /// `out` cannot be written to.
@@ -117,6 +117,7 @@ pub fn summarize(config: &Config, out: &mut impl Write) -> io::Result<()> {
     for note in config.references.notes() {
         writeln!(out, "note: {note}")?;
     }
+    summarize_callers(config, out)?;
     writeln!(out, "providers: {}", providers.join(", "))?;
     writeln!(out, "models: {}", catalog.targets.len())?;
     writeln!(out, "scenarios:")?;
@@ -127,6 +128,27 @@ pub fn summarize(config: &Config, out: &mut impl Write) -> io::Result<()> {
             .map(|target| target.id.as_str())
             .collect();
         writeln!(out, "  {}: {}", scenario.name, targets.join(", then "))?;
+    }
+    Ok(())
+}
+
+/// Writes who may call, what is written down of calls, and which limits they are held to.
+fn summarize_callers(config: &Config, out: &mut impl Write) -> io::Result<()> {
+    let identity = &config.identity;
+    match &identity.anonymous {
+        Some(account) => writeln!(out, "calls without a credential: as `{account}`")?,
+        None => writeln!(out, "calls without a credential: refused")?,
+    }
+    let (accounts, keys) = (identity.accounts.len(), identity.keys.len());
+    if accounts > 0 {
+        writeln!(out, "accounts: {accounts}, with {keys} keys in this file")?;
+    }
+    if let Some(data) = &config.ledger.path {
+        writeln!(out, "ledger and keys: in `{}`", data.display())?;
+    }
+    if !config.limits.is_empty() {
+        let limits: Vec<_> = config.limits.iter().map(|limit| &*limit.id).collect();
+        writeln!(out, "limits: {}", limits.join(", "))?;
     }
     Ok(())
 }

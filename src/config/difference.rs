@@ -11,6 +11,13 @@ const NAMED: [(&str, &str); 3] = [
     ("scenarios", "scenario"),
 ];
 
+/// The lists whose entries have an id.
+const WITH_IDS: [(&str, &str); 3] = [
+    ("accounts", "account"),
+    ("keys", "key"),
+    ("limits", "limit"),
+];
+
 /// The most changes that are listed. Of the others only the number is given.
 const MOST_LISTED: usize = 50;
 
@@ -22,9 +29,17 @@ pub fn differences(before: &str, after: &str) -> Vec<String> {
     };
     let mut found = Vec::new();
     for (key, of_both) in both(Some(&before), Some(&after)) {
-        match NAMED.iter().find(|(table, _)| *table == key) {
-            Some((_, kind)) => named(kind, of_both, &mut found),
-            None => whole(key, of_both, &mut found),
+        let kind_in = |kinds: &[(&str, &'static str)]| {
+            let found = kinds.iter().find(|(table, _)| *table == key);
+            found.map(|(_, kind)| *kind)
+        };
+        if let Some(kind) = kind_in(&NAMED) {
+            named(kind, of_both, &mut found);
+        } else if let Some(kind) = kind_in(&WITH_IDS) {
+            let (before, after) = (of_both.0.map(by_id), of_both.1.map(by_id));
+            named(kind, (before.as_ref(), after.as_ref()), &mut found);
+        } else {
+            whole(key, of_both, &mut found);
         }
     }
     let more = found.len().saturating_sub(MOST_LISTED);
@@ -58,6 +73,16 @@ fn keys((before, after): OfBoth<'_>) -> Vec<&str> {
     );
     let differing = tables.into_iter().filter(|(_, (one, other))| one != other);
     differing.map(|(key, _)| key).collect()
+}
+
+/// The entries of a list by their ids. Entries without one are left out: no file with such is used.
+fn by_id(list: &Value) -> Value {
+    let entries = list.as_array().into_iter().flatten();
+    let entries = entries.filter_map(|entry| {
+        let id = entry.get("id")?.as_str()?;
+        Some((id.to_owned(), entry.clone()))
+    });
+    Value::Table(entries.collect())
 }
 
 fn named(kind: &str, (before, after): OfBoth<'_>, found: &mut Vec<String>) {
@@ -124,6 +149,28 @@ mod tests {
             "+ provider c",
             "~ retry: burst",
             "~ scenario s: max_attempts, targets",
+        ];
+        assert_eq!(differences(before, after), expected);
+    }
+
+    #[test]
+    fn entries_of_lists_are_told_by_their_ids() {
+        let before = r#"
+            accounts = [{ id = "a" }, { id = "b", parent = "a" }]
+            keys = [{ id = "k", account = "b", sha256 = "00" }]
+            limits = [{ id = "day", requests = 1 }, { id = "month", requests = 2 }]
+        "#;
+        let after = r#"
+            accounts = [{ id = "b", parent = "c" }, { id = "c" }]
+            limits = [{ id = "month", requests = 2 }, { id = "day", requests = 5 }]
+        "#;
+
+        let expected = [
+            "- account a",
+            "~ account b: parent",
+            "+ account c",
+            "- key k",
+            "~ limit day: requests",
         ];
         assert_eq!(differences(before, after), expected);
     }

@@ -46,9 +46,18 @@ impl Service {
                 ListenAddress::Unix(path) => format!("unix://{}", path.display()),
                 ListenAddress::Tcp(address) => address.to_string(),
             };
+            let config = &self.judged.config;
+            let security = match config.server.tls {
+                Some(_) => "-cacert CA.pem",
+                None => "-plaintext",
+            };
+            let credential = match config.identity.anonymous {
+                Some(_) => "",
+                None => " -H \"authorization: Bearer $MODELWAY_API_KEY\"",
+            };
             let _ = writeln!(
                 text,
-                "\nTry it:\n\n  grpcurl -plaintext -d '{body}' {address} modelway.v1.GenerationService/Generate"
+                "\nTry it:\n\n  grpcurl {security}{credential} -d '{body}' {address} modelway.v1.GenerationService/Generate"
             );
         }
         text

@@ -50,6 +50,56 @@ fn a_good_configuration_passes_the_check() {
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
 }
 
+#[tokio::test]
+async fn who_may_call_is_said_by_the_check_and_by_the_first_lines() {
+    let data = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("governed-data");
+    let governed = format!(
+        "{SLOW}
+        [ledger]
+        path = {data:?}
+        [[accounts]]
+        id = 'search-api'
+        kind = 'caller'
+        [[limits]]
+        id = 'a-day'
+        requests = 100
+        window = 'day'"
+    );
+    for (name, text, said, shown) in [
+        (
+            "open.toml",
+            SLOW,
+            "calls without a credential: as `local`\n",
+            "grpcurl -plaintext -d ",
+        ),
+        (
+            "governed.toml",
+            &governed,
+            "calls without a credential: refused\naccounts: 1, with 0 keys in this file\n",
+            "grpcurl -plaintext -H \"authorization: Bearer $MODELWAY_API_KEY\" -d ",
+        ),
+    ] {
+        let path = file(name, text);
+
+        let checked = run(&["check", path.to_str().unwrap()]);
+        let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let service = Service::start(Some(&path), Some(anywhere)).await.unwrap();
+
+        let checked = String::from_utf8(checked.stdout).unwrap();
+        assert!(checked.contains(said), "{checked}");
+        assert!(service.banner().contains(shown), "{}", service.banner());
+        if text == governed {
+            assert!(
+                checked.contains(&format!(
+                    "ledger and keys: in `{}`\nlimits: a-day\n",
+                    data.display()
+                )),
+                "{checked}"
+            );
+        }
+    }
+}
+
 #[test]
 fn a_check_whose_result_cannot_be_written_says_so() {
     let path = file("good-for-nobody.toml", SLOW);

@@ -59,12 +59,22 @@ pub(super) fn read(
             );
         }
         let Some(account) = directory.accounts.get(&*record.account) else {
+            // Keys stay in the store for ever. Once a key is revoked, its account may go.
+            if record.revoked.is_some() {
+                continue;
+            }
             let known: Vec<_> = directory.accounts.keys().map(|id| &**id).collect();
+            let remedy = advise(&record.account, known.iter().copied());
             complaints.add(
                 here,
                 "account",
-                format!("there is no account `{}`", excerpt(&record.account)),
-                advise(&record.account, known.iter().copied()),
+                format!(
+                    "there is no account `{}`, whose is the key `{}` in {}",
+                    excerpt(&record.account),
+                    excerpt(&record.id),
+                    record.kept_in
+                ),
+                format!("{remedy}; to take an account away, revoke its keys first"),
             );
             continue;
         };

@@ -257,10 +257,26 @@ fn every_mistake_is_told_with_the_other_place_and_the_remedy() {
         "Key(1) id: `k1` is also the id of the key in the place of k1",
         "Key(2) sha256: the key `k1` in the place of k1 has the same secret",
         "Key(3) account: `search` is a team; only callers hold data keys",
-        "Key(4) account: there is no account `indexr`; did you mean `indexer`?",
+        "Key(4) account: there is no account `indexr`, whose is the key `k5` in the place of k5; did you mean `indexer`?; to \
+         take an account away, revoke its keys first",
     ] {
         assert!(told.contains(part), "{part} is not in\n{told}");
     }
+}
+
+#[test]
+fn an_account_may_go_as_soon_as_its_keys_are_revoked() {
+    let mut of_gone = key("k", "gone", 9);
+    let refused = build(&family(), std::slice::from_ref(&of_gone)).unwrap_err();
+    assert!(refused[0].what.contains("key `k`"), "{refused:?}");
+    assert!(
+        refused[0].remedy.contains("revoke its keys first"),
+        "{refused:?}"
+    );
+
+    of_gone.revoked = Some(CallsUnderWay::End);
+
+    assert!(build(&family(), &[of_gone]).unwrap().keys.is_empty());
 }
 
 #[test]
