@@ -28,8 +28,8 @@ use crate::support::{Process, ask, collect, details, number_from};
 /// Much longer than anything here takes.
 const PROMPTLY: Duration = Duration::from_secs(20);
 
-/// Each call of `quick` has two attempts, of which the first fails. A connection lasts longer than any run: when one is asked to end, tonic's channel gives up what it has not sent yet,
-/// which other clients send again by themselves.
+/// Each call of `quick` has two attempts, of which the first fails. A connection lasts longer than any run: when one is
+/// asked to end, tonic's channel gives up what it has not sent yet, which other clients send again by themselves.
 const CONFIG: &str = r#"
 [server]
 predrain = "0s"
