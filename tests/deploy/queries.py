@@ -1,22 +1,26 @@
-"""The queries of the dashboard, as they are written and as Grafana would ask them."""
+"""The queries of the dashboards, as they are written and as Grafana would ask them."""
 
 import re
 
 from tools import DEPLOY, load
 
+DASHBOARDS = [load(path) for path in sorted((DEPLOY / "grafana").glob("*.json"))]
+
 
 def targets():
-    """Each query with its panel's title."""
-    for panel in load(DEPLOY / "grafana" / "modelway.json")["panels"]:
+    """Each query with its dashboard's and its panel's title."""
+    for dashboard in DASHBOARDS:
+        for panel in dashboard["panels"]:
+            for target in panel.get("targets", []):
+                yield f"{dashboard['title']}: {panel['title']}", target["expr"]
+
+
+def raw(dashboard):
+    """Every query of a dashboard, and every variable's, as written."""
+    for panel in dashboard["panels"]:
         for target in panel.get("targets", []):
-            yield panel["title"], target["expr"]
-
-
-def raw():
-    """Every query, and every variable's, as written."""
-    for _, query in targets():
-        yield query
-    for variable in load(DEPLOY / "grafana" / "modelway.json")["templating"]["list"]:
+            yield target["expr"]
+    for variable in dashboard["templating"]["list"]:
         if variable["type"] == "query":
             yield variable["definition"]
 

@@ -1,4 +1,4 @@
-"""The dashboard: whole, without two panels of one id or place, each with a description, each query well-formed."""
+"""The dashboards: whole, without two panels of one id or place, each with a description, each query well-formed."""
 
 import pathlib
 import re
@@ -7,27 +7,33 @@ import unittest
 
 import queries
 import yaml
-from tools import DEPLOY, REPOSITORY, load, promtool
-
-DASHBOARD = load(DEPLOY / "grafana" / "modelway.json")
+from tools import REPOSITORY, promtool
 
 
 def panels():
-    return DASHBOARD["panels"]
+    """The panels of all dashboards."""
+    return [panel for dashboard in queries.DASHBOARDS for panel in dashboard["panels"]]
 
 
 class Dashboard(unittest.TestCase):
+    def test_each_has_an_id_and_a_title_of_its_own(self):
+        self.assertGreaterEqual(len(queries.DASHBOARDS), 2)
+        for key in ("uid", "title"):
+            values = [dashboard[key] for dashboard in queries.DASHBOARDS]
+            self.assertEqual(len(values), len(set(values)), values)
+
     def test_panels_have_ids_and_places_of_their_own(self):
-        ids = [panel["id"] for panel in panels()]
-        self.assertEqual(len(ids), len(set(ids)))
-        taken = {}
-        for panel in panels():
-            place = panel["gridPos"]
-            self.assertLessEqual(place["x"] + place["w"], 24)
-            for x in range(place["x"], place["x"] + place["w"]):
-                for y in range(place["y"], place["y"] + place["h"]):
-                    self.assertNotIn((x, y), taken, f"{panel['title']} lies upon {taken.get((x, y))}")
-                    taken[x, y] = panel["title"]
+        for dashboard in queries.DASHBOARDS:
+            ids = [panel["id"] for panel in dashboard["panels"]]
+            self.assertEqual(len(ids), len(set(ids)))
+            taken = {}
+            for panel in dashboard["panels"]:
+                place = panel["gridPos"]
+                self.assertLessEqual(place["x"] + place["w"], 24)
+                for x in range(place["x"], place["x"] + place["w"]):
+                    for y in range(place["y"], place["y"] + place["h"]):
+                        self.assertNotIn((x, y), taken, f"{panel['title']} lies upon {taken.get((x, y))}")
+                        taken[x, y] = panel["title"]
 
     def test_every_panel_says_what_to_do_and_has_a_unit(self):
         for panel in panels():
@@ -48,11 +54,12 @@ class Dashboard(unittest.TestCase):
                 self.assertIn(panel["title"], guide)
 
     def test_variables_are_declared(self):
-        declared = {variable["name"] for variable in DASHBOARD["templating"]["list"]}
-        used = set(re.findall(r"\$\{?(\w+)\}?", " ".join(queries.raw())))
+        for dashboard in queries.DASHBOARDS:
+            declared = {variable["name"] for variable in dashboard["templating"]["list"]}
+            used = set(re.findall(r"\$\{?(\w+)\}?", " ".join(queries.raw(dashboard))))
 
-        self.assertEqual(used - declared - {"__rate_interval"}, set())
-        self.assertEqual(declared - used - {"datasource"}, set())
+            self.assertEqual(used - declared - {"__rate_interval"}, set())
+            self.assertEqual(declared - used - {"datasource"}, set())
 
     def test_every_query_is_well_formed(self):
         rules = [{"record": f"query_{number}", "expr": query} for number, query in enumerate(queries.queries())]

@@ -1,10 +1,12 @@
-"""A real Prometheus scrapes the real server under faults: every query of the dashboard and every rule has data.
+"""A real Prometheus scrapes the real server under faults: every query of the dashboards and every rule has data.
 
-The server plays its own providers with a fault of each kind, a few clients call it, and Prometheus scrapes each second. Each
-query is asked until it has an answer. What stays empty is listed.
+The server plays its own providers with a fault of each kind, with a ledger, limits, and a key that ends soon. A few clients call
+it, some with labels and some with a key that nobody has, and Prometheus scrapes each second. Each query is asked until it has an answer. What stays empty is listed.
 """
 
 import contextlib
+import datetime
+import hashlib
 import itertools
 import json
 import os
@@ -36,7 +38,7 @@ INTERVAL = "30s"
 # Metrics that the service does not write yet. Queries that need them are listed and excused as long as that is so.
 NOT_WRITTEN_YET = ()
 
-SCENARIOS = ["chat", "failover", "shaky", "unavailable", "limited", "cut", "unpriced", "text-only", "locked", "silent"]
+SCENARIOS = ["chat", "strict", "strict-first", "failover", "shaky", "unavailable", "limited", "cut", "unpriced", "text-only", "locked", "silent"]
 IMAGE = {"image": {"mediaType": "image/png", "data": "iVBORw0KGgo="}}
 
 
@@ -70,7 +72,8 @@ class Server:
         self.probes = free_port()
         self.config = pathlib.Path(folder, "modelway.toml")
         text = (HERE / "live.toml").read_text().replace('"127.0.0.1:0"', f'"127.0.0.1:{self.probes}"')
-        self.config.write_text(text + certificate(folder))
+        ledger = f'\n[ledger]\npath = "{folder}/ledger"\n'
+        self.config.write_text(text + ledger + key_that_ends_soon() + certificate(folder))
         command = [os.environ["MODELWAY"], "serve", "--config", str(self.config), "--listen", "127.0.0.1:0"]
         # Spans go where nobody listens: what is lost is counted.
         surroundings = {
@@ -86,6 +89,16 @@ class Server:
     def stop(self):
         self.process.terminate()
         self.process.communicate(timeout=60)
+
+
+def key_that_ends_soon():
+    """A table for a key that ends in three days."""
+    end = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=3)
+    sha256 = hashlib.sha256(b"a secret that is no key").hexdigest()
+    return (
+        f'\n[[keys]]\nid = "ends-soon"\naccount = "anybody"\nsha256 = "{sha256}"\n'
+        f"expire_time = {end.strftime('%Y-%m-%dT%H:%M:%SZ')}\n"
+    )
 
 
 def certificate(folder):
@@ -154,12 +167,16 @@ class Callers:
             body = {"scenario": scenario, "messages": [{"role": "ROLE_USER", "parts": parts}]}
             if turn % 17 == 0:
                 body["scenario"] = "unknown"
+            if turn % 4 == 0:
+                body["labels"] = {"product": ["ads", "feed"][turn // 4 % 2]}
+            # A key that has the form of one, and was never made.
+            shown = [("authorization", "Bearer mwd_" + "0" * 49)] if turn % 11 == 0 else []
             request = json_format.ParseDict(body, generation_service_pb2.GenerateRequest())
             with contextlib.suppress(grpc.RpcError):
                 if turn % 3:
-                    self.stub.Generate(request, timeout=1.5)
+                    self.stub.Generate(request, timeout=1.5, metadata=shown)
                 else:
-                    stream = self.stub.StreamGenerate(request, timeout=1.5)
+                    stream = self.stub.StreamGenerate(request, timeout=1.5, metadata=shown)
                     for count, _ in enumerate(stream):
                         if turn % 5 == 0 and count == 5:
                             stream.cancel()
@@ -184,7 +201,7 @@ def rules():
 def metrics(expressions):
     """Every name of a metric in these expressions, recorded ones apart."""
     words = set(re.findall(r"\b(?:modelway|gen_ai|process)_\w+\b", " ".join(expressions)))
-    return sorted(words - {"gen_ai_provider_name", "gen_ai_request_model"})
+    return sorted(words - {"gen_ai_provider_name", "gen_ai_request_model", "gen_ai_token_type"})
 
 
 @unittest.skipUnless(shutil.which("openssl"), "there is no openssl to make a certificate")
@@ -247,7 +264,16 @@ class Live(unittest.TestCase):
     def test_4_the_alerts_for_what_was_done_to_it_are_on_their_way(self):
         callers = Callers(self.server.address)
         self.addCleanup(callers.stop)
-        expected = {"ModelwayBreakerOpen", "ModelwayCallsFailFast", "ModelwayCostUnknown", "ModelwayNoTarget"}
+        expected = {
+            "ModelwayBreakerOpen",
+            "ModelwayCallsFailFast",
+            "ModelwayCallsUnpriced",
+            "ModelwayCostUnknown",
+            "ModelwayKeyEnds",
+            "ModelwayLimitOverspent",
+            "ModelwayNoTarget",
+            "ModelwayTargetUnpriced",
+        }
 
         def on_their_way():
             return {alert["labels"]["alertname"] for alert in self.prometheus.asked("alerts")["alerts"]}
