@@ -627,3 +627,50 @@ proptest! {
         prop_assert_eq!(listed[0].version, written.ok());
     }
 }
+
+#[test]
+fn events_that_cannot_be_written_are_counted_by_what_becomes_of_them() {
+    let place = Place::new();
+    let counted = |place: &Place| {
+        let failures = place.admin.audit_failures();
+        [&failures.refused, &failures.retried, &failures.lost].map(|count| count.count())
+    };
+    let denied = || {
+        let actor = Actor::file();
+        place.admin.note_denied(now(), actor, "PutAccount");
+    };
+    put(
+        &place.admin,
+        &root(),
+        account("a", AccountKind::Caller, None),
+    )
+    .unwrap();
+    denied();
+    place.admin.write_noted().unwrap();
+    assert_eq!(counted(&place), [0, 0, 0]);
+
+    // The table of events is gone, as if the file were damaged.
+    let file = rusqlite::Connection::open(place.admin.store().path()).unwrap();
+    file.execute_batch("ALTER TABLE audit RENAME TO gone")
+        .unwrap();
+    denied();
+    place.admin.write_noted().unwrap_err();
+    place.admin.count_failed_login(now(), "192.0.2.7");
+    place.admin.count_failed_login(now(), "192.0.2.8");
+    place.admin.write_logins(now(), true).unwrap_err();
+    put(
+        &place.admin,
+        &root(),
+        account("b", AccountKind::Caller, None),
+    )
+    .unwrap_err();
+    assert_eq!(counted(&place), [1, 1, 2]);
+
+    file.execute_batch("ALTER TABLE gone RENAME TO audit")
+        .unwrap();
+    place.admin.write_noted().unwrap();
+    for _ in 0..=MOST_NOTED {
+        denied();
+    }
+    assert_eq!(counted(&place), [1, 1, 3]);
+}

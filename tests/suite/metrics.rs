@@ -5,6 +5,7 @@ mod endings;
 mod estimates;
 mod genai;
 mod groups;
+mod keys;
 mod reloads;
 mod rpcs;
 mod series;

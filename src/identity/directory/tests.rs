@@ -349,3 +349,45 @@ fn open_calls_end_with_their_credential_and_with_no_other() {
     last.end_what_is_gone(&again);
     assert!(of_key(&again, 1).identity.standing.has_ended());
 }
+
+#[test]
+fn keys_are_counted_by_what_becomes_of_them() {
+    let now = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+    let hours = |hours: u64| Some(now + Duration::from_secs(hours * 3_600));
+    let day = 24;
+    let with = |number: u8, expires| KeyRecord {
+        expires,
+        ..key(&format!("k{number}"), "cron", number)
+    };
+    let keys = [
+        with(1, None),
+        with(2, hours(7 * day + 1)),
+        with(3, hours(7 * day)),
+        with(4, hours(day + 1)),
+        with(5, hours(day)),
+        with(6, Some(now)),
+        KeyRecord {
+            rotated_until: hours(1),
+            ..with(7, None)
+        },
+        KeyRecord {
+            revoked: Some(CallsUnderWay::End),
+            ..with(8, hours(1))
+        },
+    ];
+    let directory = build(&family(), &keys).unwrap();
+
+    let counts = directory.keys_by_state(now);
+
+    let named = census::CountedState::ALL.map(|state| state.name());
+    let counted: Vec<_> = named.into_iter().zip(counts).collect();
+    let expected = [
+        ("active", 2),
+        ("ends_within_week", 2),
+        ("ends_within_day", 1),
+        ("rotated", 1),
+        ("expired", 1),
+        ("revoked", 1),
+    ];
+    assert_eq!(counted, expected);
+}
