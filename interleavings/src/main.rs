@@ -34,16 +34,15 @@ mod room;
 mod sync;
 #[path = "../../src/spread.rs"]
 mod spread;
-#[path = "../../src/trail.rs"]
-mod trail;
 
 /// Modules with parts in a folder beside them.
 #[path = "../../src"]
 mod source {
     pub mod chat;
     pub mod features;
+    pub mod trail;
 }
-use source::{chat, features};
+use source::{chat, features, trail};
 
 use tokio::runtime;
 
