@@ -28,6 +28,7 @@ pub mod identity;
 pub mod json;
 pub mod ledger;
 pub mod limits;
+mod locked;
 pub mod meter;
 pub mod money;
 mod name;

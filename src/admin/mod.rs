@@ -16,7 +16,7 @@ mod views;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tracing::warn;
@@ -31,6 +31,7 @@ use crate::identity::record::{AccountRecord, KeyRecord};
 use crate::identity::settings::Settings;
 use crate::ledger::{Files, Ledger};
 use crate::limits::Limits;
+use crate::locked::locked;
 use crate::store::{Store, StoreError, StoreReading};
 
 pub use self::accounts::{AccountChange, ListedAccount};
@@ -124,7 +125,7 @@ pub struct Administration {
     ledger_files: Option<Files>,
     follower: OnceLock<Follower>,
     /// The version of the store that was announced to the follower last; `None` if that failed. Whoever holds this
-    /// alone makes changes and tells of them, so that both happen in one order.
+    /// alone makes changes and announces them, so that both happen in one order.
     announced: Mutex<Option<i64>>,
     logins: Mutex<FailedLogins>,
     /// When keys were last used, as it was written down.
@@ -418,10 +419,6 @@ fn login_event(sum: LoginMinute) -> AuditDraft {
 
 fn minute_of(at: SystemTime) -> u64 {
     at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() / 60
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

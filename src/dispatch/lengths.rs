@@ -1,7 +1,8 @@
 //! How many tokens do the prompts and answers of a target have? What is learned is shared by the calls of all cores.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
+use crate::locked::locked;
 use crate::money::{AnswerExpectations, Forecast, PromptExpectations, PromptSize, Reserve};
 
 use super::target::Target;
@@ -56,9 +57,4 @@ impl Answers {
     pub(super) fn is_shared(&self) -> bool {
         Arc::strong_count(&self.0) > 1
     }
-}
-
-/// A panic cannot leave counts inconsistent.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -10,7 +10,7 @@ mod records;
 use std::fmt;
 use std::future::Future;
 use std::hash::{BuildHasher as _, RandomState};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -18,6 +18,7 @@ use futures_util::future::{BoxFuture, Shared, WeakShared};
 use tokio::time::Instant;
 
 use crate::caller::Caller;
+use crate::locked::locked;
 
 use self::records::{Known, Records};
 
@@ -107,12 +108,12 @@ impl<R, T: Clone> Idempotency<R, T> {
 
     /// How many outcomes are kept, and how many bytes they take up.
     pub fn kept(&self) -> (usize, usize) {
-        lock(&self.records).kept(Instant::now())
+        locked(&self.records).kept(Instant::now())
     }
 
     /// Goes on with other limits. Outcomes that are too many now are dropped, the oldest first.
     pub fn change(&self, settings: Settings) {
-        lock(&self.records).change(settings);
+        locked(&self.records).change(settings);
     }
 
     /// The fingerprint of a request body.
@@ -130,7 +131,7 @@ impl<R, T: Clone> Idempotency<R, T> {
         body: Fingerprint,
         request: R,
     ) -> Result<KnownCall<R, T>, Conflict> {
-        let mut records = lock(&self.records);
+        let mut records = locked(&self.records);
         match records.find(&key, body, Instant::now()) {
             Known::Conflict => return Err(Conflict),
             Known::Ended(outcome) => return Ok(KnownCall::Ended(outcome.clone())),
@@ -191,7 +192,7 @@ where
 
     /// Whether a caller makes the call at this moment.
     pub fn is_underway(&self) -> bool {
-        match &*lock(&self.stage) {
+        match &*locked(&self.stage) {
             CallStage::Underway(underway) => underway.upgrade().is_some(),
             CallStage::Open | CallStage::Ended(_) => false,
         }
@@ -207,7 +208,7 @@ where
     where
         F: Future<Output = Concluded<T>> + Send + 'static,
     {
-        let mut stage = lock(&self.stage);
+        let mut stage = locked(&self.stage);
         match &*stage {
             CallStage::Ended(outcome) => return Participation::Ended(own, outcome.clone()),
             CallStage::Underway(underway) => {
@@ -234,28 +235,24 @@ where
 
     fn conclude(&self, outcome: &T, keep: Option<usize>) {
         let Some(bytes) = keep else {
-            *lock(&self.stage) = CallStage::Open;
+            *locked(&self.stage) = CallStage::Open;
             return;
         };
-        lock(&self.idempotency.records).end(
+        locked(&self.idempotency.records).end(
             &self.key,
             self.number,
             outcome.clone(),
             bytes,
             Instant::now(),
         );
-        *lock(&self.stage) = CallStage::Ended(outcome.clone());
+        *locked(&self.stage) = CallStage::Ended(outcome.clone());
     }
 }
 
 impl<R, T: Clone> Drop for SharedCall<R, T> {
     fn drop(&mut self) {
-        lock(&self.idempotency.records).forget(&self.key, self.number);
+        locked(&self.idempotency.records).forget(&self.key, self.number);
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

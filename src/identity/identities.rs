@@ -1,7 +1,7 @@
 //! Who may call at this moment? The directory in use, exchanged as a whole when the configuration or the store changes.
 
 use std::fmt;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
@@ -9,6 +9,7 @@ use http::HeaderMap;
 use tokio::sync::watch;
 use tracing::debug;
 
+use crate::locked::locked;
 use crate::meter::{Axes, Axis, Counter, Grid};
 
 use super::directory::Directory;
@@ -22,7 +23,7 @@ use super::subjects::Subjects;
 use super::{Identity, LOCAL};
 use crate::caller::Peer;
 
-/// Everybody who may call, and what must be told when that changes.
+/// Everybody who may call, and who must be notified when that changes.
 pub struct Identities {
     in_force: ArcSwap<InForce>,
     numbers: AccountNumbers,
@@ -169,7 +170,7 @@ impl Identities {
     /// # Errors
     /// Every mistake.
     pub fn check_settings(&self, settings: &Settings) -> Result<(), Vec<DirectoryMistake>> {
-        let sources = lock(&self.sources);
+        let sources = locked(&self.sources);
         let before = self.directory();
         let built = settings.directory(
             &sources.accounts_in_store,
@@ -182,12 +183,12 @@ impl Identities {
 
     /// The settings that hold.
     pub fn settings(&self) -> Settings {
-        lock(&self.sources).settings.clone()
+        locked(&self.sources).settings.clone()
     }
 
     /// Calls this after each change, when the standing of every credential is known.
     pub fn call_after_changes(&self, follower: impl Fn() + Send + Sync + 'static) {
-        lock(&self.followers).push(Box::new(follower));
+        locked(&self.followers).push(Box::new(follower));
     }
 
     fn change(
@@ -195,7 +196,7 @@ impl Identities {
         change: impl FnOnce(&RecordSources) -> RecordSources,
     ) -> Result<usize, Vec<DirectoryMistake>> {
         // One change at a time: each is built on what the one before left.
-        let mut sources = lock(&self.sources);
+        let mut sources = locked(&self.sources);
         let next = change(&sources);
         let before = self.directory();
         let directory = next.settings.directory(
@@ -217,7 +218,7 @@ impl Identities {
         *sources = next;
         // New calls are refused from here on; only then are the open ones ended, so that none slips in between.
         let ended = directory.end_what_is_gone(&before) + self.subjects.follow(&directory);
-        for follower in lock(&self.followers).iter() {
+        for follower in locked(&self.followers).iter() {
             follower();
         }
         Ok(ended)
@@ -244,10 +245,6 @@ impl fmt::Debug for Identities {
             .field("directory", &self.directory())
             .finish_non_exhaustive()
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

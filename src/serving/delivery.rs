@@ -1,7 +1,7 @@
 //! Does the caller read the answer that is on its way? The door notes it, and the sweep ends calls that are stalled.
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
@@ -116,9 +116,4 @@ impl DeliveryHandle {
     pub fn taken(&self) {
         self.0.answer.taken();
     }
-}
-
-/// Locks, also after a panic: only the call's own code can panic under such a lock, and then the call has ended.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

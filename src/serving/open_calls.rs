@@ -17,8 +17,9 @@ use crate::chat::Answer;
 use crate::dispatch::{Call, Failure};
 use crate::error::{CredentialFault, Error};
 use crate::identity::standing::Standing;
+use crate::locked::locked;
 
-use super::delivery::{Delivery, DeliveryHandle, Undelivered, lock};
+use super::delivery::{Delivery, DeliveryHandle, Undelivered};
 use super::stream::{EventStream, OpenStream, StreamSpelling};
 use super::untaken::Untaken;
 
@@ -95,7 +96,7 @@ impl OpenCalls {
     }
 
     fn add(&self, call: Arc<Delivery<dyn Undelivered>>) {
-        let mut calls = lock(&self.calls);
+        let mut calls = locked(&self.calls);
         calls.push(Arc::downgrade(&call));
         if calls.len() == 1 {
             self.added.notify_one();
@@ -160,7 +161,7 @@ impl OpenCalls {
 
     /// The calls whose answers are on their way.
     fn delivered(&self) -> Vec<Arc<Delivery<dyn Undelivered>>> {
-        let calls = lock(&self.calls);
+        let calls = locked(&self.calls);
         calls.iter().filter_map(Weak::upgrade).collect()
     }
 
@@ -212,7 +213,7 @@ impl OpenCalls {
         let now = Instant::now();
         let mut over = Vec::new();
         let left = {
-            let mut calls = lock(&self.calls);
+            let mut calls = locked(&self.calls);
             calls.retain(|call| {
                 let Some(call) = call.upgrade() else {
                     return false;

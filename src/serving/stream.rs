@@ -12,11 +12,12 @@ use futures_util::stream::unfold;
 use crate::admission::CallPermit;
 use crate::dispatch::Call;
 use crate::error::Error;
+use crate::locked::locked;
 
 pub use self::messages::{StreamEvent, StreamSpelling};
 
 use self::messages::{Item, StreamMessages};
-use super::delivery::{Delivery, DeliveryHandle, Undelivered, lock};
+use super::delivery::{Delivery, DeliveryHandle, Undelivered};
 
 /// A stream that has begun.
 pub(super) struct OpenStream<S: StreamSpelling> {
@@ -62,7 +63,7 @@ impl<S: StreamSpelling> Undelivered for OpenStream<S> {
         if self.cause.set(error).is_err() {
             return;
         }
-        let mut reading = lock(&self.reading);
+        let mut reading = locked(&self.reading);
         let Some(messages) = &mut reading.messages else {
             return;
         };
@@ -111,7 +112,7 @@ impl<S: StreamSpelling> Stream for EventStream<S> {
     type Item = Item<S>;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Item<S>>> {
-        let mut reading = lock(&self.0.answer.reading);
+        let mut reading = locked(&self.0.answer.reading);
         if let Some(last) = reading.last.take() {
             return Poll::Ready(Some(last));
         }

@@ -5,10 +5,11 @@ use std::sync::Mutex;
 use crate::admission::CallPermit;
 use crate::dispatch::Answered;
 use crate::error::Error;
+use crate::locked::locked;
 use crate::telemetry::observe::CallWait;
 use crate::trail::CallEnd;
 
-use super::delivery::{Undelivered, lock};
+use super::delivery::Undelivered;
 
 /// A whole answer that its caller has not taken yet.
 pub(super) struct Untaken(Mutex<Option<(Option<Answered>, CallPermit)>>);
@@ -26,7 +27,7 @@ impl Untaken {
     }
 
     fn ended(&self, end: CallEnd) {
-        let held = lock(&self.0).take();
+        let held = locked(&self.0).take();
         if let Some((Some(call), _permit)) = held {
             call.end(end);
         }
@@ -44,7 +45,7 @@ impl Undelivered for Untaken {
     }
 
     fn gave_piece(&self) {
-        if let Some((Some(call), _)) = &mut *lock(&self.0) {
+        if let Some((Some(call), _)) = &mut *locked(&self.0) {
             call.observed().waits_for(CallWait::Reader);
         }
     }

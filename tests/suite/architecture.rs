@@ -36,13 +36,17 @@ const MODULES: &[Module] = &[
     module(
         "ledger",
         &[
-            "calendar", "chat", "error", "hash", "identity", "meter", "money", "sync", "trail",
+            "calendar", "chat", "error", "hash", "identity", "locked", "meter", "money", "sync",
+            "trail",
         ],
     ),
     // What is counted.
     module("meter", &[]),
     // Who calls. Pure, but for the table in use, which is exchanged.
-    module("identity", &["caller", "error", "hash", "meter", "name"]),
+    module(
+        "identity",
+        &["caller", "error", "hash", "locked", "meter", "name"],
+    ),
     // What administrators change, and the record of it.
     module("audit", &["hash"]),
     module(
@@ -55,11 +59,12 @@ const MODULES: &[Module] = &[
         "admin",
         &[
             "audit", "calendar", "chat", "check", "error", "hash", "identity", "ledger", "limits",
-            "money", "store",
+            "locked", "money", "store",
         ],
     ),
-    // Names for locks and atomics.
+    // Names for locks and atomics, and how a lock is taken.
     module("sync", &[]),
+    module("locked", &[]),
     module("workshop", &["error"]),
     // Pure: a function of bytes.
     module("wire", &["chat", "error", "features", "money"]),
@@ -71,6 +76,7 @@ const MODULES: &[Module] = &[
             "certificate",
             "error",
             "limits",
+            "locked",
             "meter",
             "provider",
             "wire",
@@ -105,6 +111,7 @@ const MODULES: &[Module] = &[
             "identity",
             "ledger",
             "limits",
+            "locked",
             "meter",
             "money",
             "provider",
@@ -135,7 +142,7 @@ const MODULES: &[Module] = &[
         ],
     ),
     module("admission", &["caller", "error", "meter", "sync"]),
-    module("idempotency", &["caller"]),
+    module("idempotency", &["caller", "locked"]),
     // Downstream.
     module(
         "serving",
@@ -152,6 +159,7 @@ const MODULES: &[Module] = &[
             "identity",
             "ledger",
             "limits",
+            "locked",
             "telemetry",
             "trail",
             "workshop",
@@ -502,6 +510,47 @@ fn every_file_that_the_page_on_the_life_of_a_call_names_is_there() {
         absent.collect::<Vec<_>>(),
         [""; 0].iter().collect::<Vec<_>>()
     );
+}
+
+/// The files that a call passes by the headings of the page on its life, and their lines without tests.
+fn stops(page: &str, left_out: &[&str]) -> (usize, usize) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let headings = page.lines().filter_map(|line| line.strip_prefix("### `"));
+    let passed = headings.filter(|heading| !left_out.iter().any(|kind| heading.ends_with(kind)));
+    let lines = passed.map(|heading| {
+        let (file, _) = heading.split_once('`').expect("a file is quoted");
+        let text = std::fs::read_to_string(root.join(file)).expect("the file is there");
+        let code = text.lines().take_while(|line| *line != "#[cfg(test)]");
+        code.count()
+    });
+    lines.fold((0, 0), |(files, sum), lines| (files + 1, sum + lines))
+}
+
+#[test]
+fn the_page_on_the_life_of_a_call_says_how_much_there_is_to_read() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(root.join("docs/life-of-a-call.md")).unwrap();
+    for (call, left_out) in [
+        ("unary", ["(streamed)", "(JSON)"]),
+        ("streamed", ["(unary)", "(JSON)"]),
+    ] {
+        let (files, lines) = stops(&page, &left_out);
+        println!("a {call} call: {lines} lines in {files} files");
+
+        let row = format!("| {call} | {files} | ");
+        let said = page.lines().find_map(|line| line.strip_prefix(&row));
+        let said = said.unwrap_or_else(|| panic!("no row begins with `{row}`"));
+        let said: usize = said
+            .trim_end_matches(" |")
+            .replace(',', "")
+            .parse()
+            .unwrap();
+        let differs_by = said.abs_diff(lines);
+        assert!(
+            differs_by <= lines / 10,
+            "{call}: {said} are said, {lines} there"
+        );
+    }
 }
 
 /// The files of `src` that are not for tests alone: the path of the module, the name, the text.

@@ -9,7 +9,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
@@ -17,6 +17,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use crate::ledger::call_id::Day;
 use crate::ledger::schema::{self, SchemaError};
 use crate::ledger::{Files, LedgerFile};
+use crate::locked::locked;
 
 use super::error::ReadError;
 use super::limit::QuestionLimit;
@@ -73,9 +74,9 @@ impl LedgerFiles {
         if patience.is_over() {
             return Err(ReadError::GivenUp);
         }
-        *lock(&self.patience) = Some(patience);
+        *locked(&self.patience) = Some(patience);
         let result = question(self);
-        *lock(&self.patience) = None;
+        *locked(&self.patience) = None;
         result
     }
 
@@ -134,7 +135,7 @@ impl LedgerFiles {
         Ok(self.open.last_mut())
     }
 
-    /// What tells this file from another one of its name; `None` if there is no such file.
+    /// What distinguishes this file from another one of its name; `None` if there is no such file.
     fn identity(&self, file: LedgerFile, path: &Path) -> Result<Option<FileIdentity>, ReadError> {
         if self.files.are_in_memory() {
             let exists = match file {
@@ -160,7 +161,11 @@ impl LedgerFiles {
             SchemaError::Newer { .. } | SchemaError::Foreign => unreadable(path, &error),
         })?;
         let patience = Arc::clone(&self.patience);
-        let give_up = move || lock(&patience).as_ref().is_some_and(QuestionLimit::is_over);
+        let give_up = move || {
+            locked(&patience)
+                .as_ref()
+                .is_some_and(QuestionLimit::is_over)
+        };
         connection
             .progress_handler(STEPS, Some(give_up))
             .map_err(|error| failed(path, &error))?;
@@ -196,10 +201,6 @@ fn failed(path: &Path, error: &rusqlite::Error) -> ReadError {
 
 fn unreadable(path: &Path, error: &dyn fmt::Display) -> ReadError {
     ReadError::Unreadable(format!("`{}` cannot be read: {error}", path.display()))
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether SQLite may not make the file that readers share, beside this one.

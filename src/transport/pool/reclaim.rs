@@ -2,11 +2,13 @@
 //!
 //! The limit on open files holds for the whole process, so every host on every core is looked at.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
+
+use crate::locked::locked;
 
 use super::book::Book;
 
@@ -38,7 +40,7 @@ struct Shared<L, W> {
 impl<L, W> Reclaimer<L, W> {
     /// Adds the connections to one host from one core.
     pub(super) fn watch(&self, book: &Arc<HostBook<L, W>>) {
-        let mut books = lock(&self.0.books);
+        let mut books = locked(&self.0.books);
         books.retain(|book| book.strong_count() > 0);
         books.push(Arc::downgrade(book));
     }
@@ -82,9 +84,9 @@ impl<L, W> Reclaimer<L, W> {
     fn close_one(&self) -> bool {
         let mut oldest = None;
         let mut is_closing = false;
-        for weak in lock(&self.0.books).iter() {
+        for weak in locked(&self.0.books).iter() {
             let Some(book) = weak.upgrade() else { continue };
-            let guard = lock(&book);
+            let guard = locked(&book);
             is_closing |= guard.is_closing();
             let unused = guard.unused_since();
             drop(guard);
@@ -95,7 +97,7 @@ impl<L, W> Reclaimer<L, W> {
             }
         }
         // Meanwhile a request may have taken it.
-        let has_begun = oldest.is_some_and(|(_, book)| lock(&book).close_unused());
+        let has_begun = oldest.is_some_and(|(_, book)| locked(&book).close_unused());
         has_begun || is_closing
     }
 }
@@ -113,10 +115,6 @@ impl<L, W> Clone for Reclaimer<L, W> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -139,7 +137,7 @@ mod tests {
 
     fn connection(book: &Numbers) -> Id {
         let now = Instant::now();
-        let mut book = lock(book);
+        let mut book = locked(book);
         let waiting = book.wait(0, now);
         let id = book.begin(now)[0];
         book.withdraw(waiting);
@@ -168,12 +166,12 @@ mod tests {
         }
 
         for (book, id) in made {
-            assert!(lock(&book).link(id).is_some());
+            assert!(locked(&book).link(id).is_some());
             let freed = async {
                 let mut closes = reclaimer.closes();
                 let (freed, ()) = tokio::join!(reclaimer.free_a_file(&mut closes, soon()), async {
-                    assert!(lock(&book).link(id).is_none());
-                    lock(&book).ended(id, Instant::now());
+                    assert!(locked(&book).link(id).is_none());
+                    locked(&book).ended(id, Instant::now());
                     reclaimer.closed();
                 });
                 freed
@@ -192,8 +190,8 @@ mod tests {
         let book = host(&reclaimer);
         let id = connection(&book);
         let mut closes = reclaimer.closes();
-        assert!(lock(&book).close_unused());
-        lock(&book).ended(id, Instant::now());
+        assert!(locked(&book).close_unused());
+        locked(&book).ended(id, Instant::now());
         reclaimer.closed();
 
         assert!(reclaimer.free_a_file(&mut closes, soon()).await);
@@ -206,14 +204,14 @@ mod tests {
         let book = host(&reclaimer);
         let id = connection(&book);
         let now = Instant::now();
-        assert_eq!(lock(&book).take(now), Some(id));
+        assert_eq!(locked(&book).take(now), Some(id));
         assert!(!reclaimer.free_a_file(&mut reclaimer.closes(), soon()).await);
 
-        lock(&book).wait(1, now);
-        lock(&book).release(id, now);
+        locked(&book).wait(1, now);
+        locked(&book).release(id, now);
         assert!(!reclaimer.free_a_file(&mut reclaimer.closes(), soon()).await);
 
-        assert!(lock(&book).link(id).is_some());
+        assert!(locked(&book).link(id).is_some());
     }
 
     #[tokio::test(start_paused = true)]
@@ -221,15 +219,15 @@ mod tests {
         let reclaimer = Reclaimer::default();
         let book = host(&reclaimer);
         let id = connection(&book);
-        assert_eq!(lock(&book).take(Instant::now()), Some(id));
+        assert_eq!(locked(&book).take(Instant::now()), Some(id));
 
         let mut closes = reclaimer.closes();
         let (freed, ()) = tokio::join!(reclaimer.free_a_file(&mut closes, soon()), async {
             tokio::time::sleep(BECOMING_UNUSED / 2).await;
-            lock(&book).release(id, Instant::now());
+            locked(&book).release(id, Instant::now());
             tokio::time::sleep(2 * LOOK_AGAIN).await;
-            assert!(lock(&book).link(id).is_none());
-            lock(&book).ended(id, Instant::now());
+            assert!(locked(&book).link(id).is_none());
+            locked(&book).ended(id, Instant::now());
             reclaimer.closed();
         });
 
@@ -241,13 +239,13 @@ mod tests {
         let reclaimer = Reclaimer::default();
         let book = host(&reclaimer);
         let id = connection(&book);
-        assert!(lock(&book).close_unused());
+        assert!(locked(&book).close_unused());
 
         assert!(!reclaimer.free_a_file(&mut reclaimer.closes(), soon()).await);
 
         let mut closes = reclaimer.closes();
         let (freed, ()) = tokio::join!(reclaimer.free_a_file(&mut closes, soon()), async {
-            lock(&book).ended(id, Instant::now());
+            locked(&book).ended(id, Instant::now());
             reclaimer.closed();
         });
         assert!(freed);
