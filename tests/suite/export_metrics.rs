@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use crate::support::collector::{Collector, Manner, MetricsExport};
 use crate::support::exporting::{Exporting, PROTOCOLS};
-use crate::support::{Process, ask};
+use crate::support::{Process, ask, until};
 
 /// Much longer than anything here takes.
 const PROMPTLY: Duration = Duration::from_secs(30);
@@ -245,13 +245,11 @@ async fn a_receiver_that_comes_back_gets_all_that_was_counted_while_it_was_away(
         let service = start(&telemetry).await;
         service.calls(3).await;
         let failures = [("signal", "metrics")];
-        let failed = async {
-            let count = || service.seen.shown();
-            while count().sum("modelway_export_failures_total", &failures) == 0.0 {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        timeout(PROMPTLY, failed).await.unwrap();
+        until("an export has failed", async || {
+            let shown = service.seen.shown();
+            shown.sum("modelway_export_failures_total", &failures) > 0.0
+        })
+        .await;
 
         collector.behave(Manner::Takes);
 

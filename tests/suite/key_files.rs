@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::support::foreign::answer::events;
 use crate::support::foreign::host::Host;
-use crate::support::{Gateway, METHODS, ask, lines, subscribe};
+use crate::support::{Gateway, METHODS, ask, lines, subscribe, until};
 
 /// Much longer than it takes until a file is looked at.
 const PROMPTLY: Duration = Duration::from_secs(20);
@@ -89,14 +89,7 @@ impl Log {
             let is_it = |line: &str| parts.iter().all(|part| line.contains(part));
             self.text().lines().any(is_it)
         };
-        let told = async {
-            while !has_it() {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        };
-        timeout(PROMPTLY, told)
-            .await
-            .unwrap_or_else(|_| panic!("{parts:?} is not told: {}", self.text()));
+        until(&format!("a line with {parts:?}"), async || has_it()).await;
     }
 }
 

@@ -27,7 +27,7 @@ use tonic::transport::Channel;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
-use crate::support::{Gateway, Process, ask, collect, details, number_from};
+use crate::support::{Gateway, Process, ask, collect, details, number_from, until};
 
 /// Much longer than it takes until a change is noticed.
 const PROMPTLY: Duration = Duration::from_secs(30);
@@ -286,12 +286,10 @@ async fn a_change_of_the_file_is_noticed_without_being_asked_for() {
     let (gateway, file, text) = start("noticed").await;
     let with = |name: &str| text.clone() + &scenario(name, &["p/one"]);
     let until_runs = async |hash: String| {
-        let runs = async {
-            while configuration(gateway.operations()).await.running_hash != hash {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        timeout(PROMPTLY, runs).await.expect("the file is used");
+        until("the file is used", async || {
+            configuration(gateway.operations()).await.running_hash == hash
+        })
+        .await;
     };
     fs::write(
         &file,
@@ -311,12 +309,10 @@ async fn a_change_of_the_file_is_noticed_without_being_asked_for() {
     assert!(told.file_checked_time.is_some());
     // What was refused is not judged again and again.
     fs::write(&file, "broken").unwrap();
-    let refused = async {
-        while gateway.configuration().counts().rejected == 0 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    timeout(PROMPTLY, refused).await.unwrap();
+    until("the file is refused", async || {
+        gateway.configuration().counts().rejected > 0
+    })
+    .await;
     assert_eq!(gateway.configuration().counts().rejected, 1);
 }
 
@@ -385,23 +381,21 @@ async fn the_program_reads_its_file_again_on_sighup_and_says_what_changed() {
     fs::write(&file, &text).unwrap();
     let process = Process::serve(Some(&file), &[]);
     let operations = OperationsServiceClient::new(process.connect().await);
-    let until = async |hash: String| {
-        let told = async {
-            while configuration(operations.clone()).await.file_hash != hash {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        };
-        timeout(PROMPTLY, told).await.unwrap();
+    let until_judged = async |hash: String| {
+        until("the file is judged", async || {
+            configuration(operations.clone()).await.file_hash == hash
+        })
+        .await;
     };
 
     let changed = text.clone() + "[scenarios.t]\ntargets = [\"p/one\"]\n";
     fs::write(&file, &changed).unwrap();
     process.hang_up();
-    until(sha256(&changed)).await;
+    until_judged(sha256(&changed)).await;
     let broken = changed.clone() + "[scenario.u]\n";
     fs::write(&file, &broken).unwrap();
     process.hang_up();
-    until(sha256(&broken)).await;
+    until_judged(sha256(&broken)).await;
     let told = configuration(operations.clone()).await;
     assert_eq!(told.running_hash, sha256(&changed));
 
@@ -534,12 +528,10 @@ async fn under_load(name: &str, times: usize, pause: Duration) {
     for number in 1..=times {
         let hash = write(number);
         process.hang_up();
-        let runs = async {
-            while configuration(operations.clone()).await.running_hash != hash {
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
-        };
-        timeout(PROMPTLY, runs).await.expect("the file is used");
+        until("the file is used", async || {
+            configuration(operations.clone()).await.running_hash == hash
+        })
+        .await;
         client
             .generate(ask(&format!("version-{number}"), "Hello"))
             .await
@@ -547,6 +539,7 @@ async fn under_load(name: &str, times: usize, pause: Duration) {
         if number == times / 4 {
             resident = process.resident_kib();
         }
+        // The pace of reloads is part of what is measured.
         tokio::time::sleep(pause).await;
     }
     let grown = process.resident_kib().saturating_sub(resident);
@@ -662,31 +655,26 @@ async fn limits_change_for_operators_and_probes_too() {
 async fn the_health_of_scenarios_follows_the_configuration() {
     let (gateway, file, text) = start("health").await;
     let mut health = HealthClient::new(gateway.channel());
-    let mut until = async |name: &str, known: bool| {
-        let checked = async {
-            loop {
-                let request = HealthCheckRequest {
-                    service: format!("scenario/{name}"),
-                };
-                if health.check(request).await.is_ok() == known {
-                    return;
-                }
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        timeout(PROMPTLY, checked).await.unwrap();
+    let mut until_known = async |name: &str, known: bool| {
+        until(&format!("{name} is known: {known}"), async || {
+            let request = HealthCheckRequest {
+                service: format!("scenario/{name}"),
+            };
+            health.check(request).await.is_ok() == known
+        })
+        .await;
     };
-    until("s", true).await;
+    until_known("s", true).await;
 
     fs::write(&file, text.clone() + &scenario("t", &["p/one"])).unwrap();
     assert!(gateway.reload().await);
-    until("t", true).await;
-    until("s", true).await;
+    until_known("t", true).await;
+    until_known("s", true).await;
 
     fs::write(&file, &text).unwrap();
     assert!(gateway.reload().await);
-    until("t", false).await;
-    until("s", true).await;
+    until_known("t", false).await;
+    until_known("s", true).await;
 }
 
 /// Spoils a text in one place. What comes out may or may not be a configuration.

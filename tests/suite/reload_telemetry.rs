@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use crate::support::collector::{Collector, Manner, trace_id};
-use crate::support::{Gateway, Process, ask};
+use crate::support::{Gateway, Process, ask, until};
 
 /// Much longer than it takes until a change is noticed.
 const PROMPTLY: Duration = Duration::from_secs(30);
@@ -42,12 +42,10 @@ async fn reload(
     };
     let before = applied().await;
     process.hang_up();
-    let exchanged = async {
-        while applied().await == before {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    timeout(PROMPTLY, exchanged).await.unwrap();
+    until("the configuration is exchanged", async || {
+        applied().await != before
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -1,16 +1,16 @@
 //! What does a repeat of a call cost, and what does it count as?
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use modelway::grpc::v1::GenerateRequest;
 use modelway::limits::Now;
 use modelway::simulator::Behaviour;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 use tonic::Code;
 
 use crate::ledger::{data, rows, table};
-use crate::support::{Gateway, ask};
+use crate::support::{Gateway, ask, until};
 
 const CONFIG: &str = r#"
 [models."openai/first"]
@@ -95,9 +95,10 @@ async fn a_call_that_joins_one_under_way_counts_as_a_request_and_nothing_else() 
         }
     }
     // All of them have come: one is under way, and the others wait for it.
-    while counted(&gateway)[0] != (0, 6) {
-        sleep(Duration::from_millis(1)).await;
-    }
+    until("six calls are open", async || {
+        counted(&gateway)[0] == (0, 6)
+    })
+    .await;
     let under_way = counted(&gateway);
     let too_many = gateway.generate(keyed("k")).await;
     let answers: Vec<_> = calls.join_all().await;

@@ -21,20 +21,16 @@ use ring::signature::{KeyPair as _, RSA_PKCS1_2048_8192_SHA256, RsaKeyPair, Unpa
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::pki_types::pem::PemObject as _;
 use serde_json::{Value, json};
-use tokio::time::timeout;
 
 use self::issuer::{Answered, Asked, Host, completion, json_of, token};
 use crate::commands::finish;
 use crate::support::foreign::authority::{Authority, Purpose};
 use crate::support::foreign::front::Front;
 use crate::support::foreign::proxies::{Manners, Proxy};
-use crate::support::{Gateway, ask, details, lines, program, subscribe};
+use crate::support::{Gateway, ask, details, lines, program, subscribe, until};
 
 const KEY: &str = include_str!("tokens/key.pem");
 const CERTIFICATE: &str = include_str!("tokens/certificate.pem");
-
-/// Much longer than anything that is waited for takes.
-const PROMPTLY: Duration = Duration::from_secs(20);
 
 fn folder(name: &str) -> PathBuf {
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("tokens-{name}"));
@@ -132,18 +128,6 @@ async fn endpoint(gateway: &Gateway) -> (Breaker, AccessToken) {
         .clone()
         .expect("it is asked with tokens");
     (endpoint, token)
-}
-
-/// Waits for a condition.
-async fn until(what: &str, condition: impl AsyncFn() -> bool) {
-    let met = async {
-        while !condition().await {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    timeout(PROMPTLY, met)
-        .await
-        .unwrap_or_else(|_| panic!("{what}"));
 }
 
 #[tokio::test]
@@ -532,6 +516,7 @@ async fn a_refused_token_is_replaced_once_and_the_key_is_not_locked() {
     });
     for _ in 0..20 {
         gateway.generate(ask("s", "Hello")).await.unwrap();
+        // Far enough apart that a fetch could end, and be caused again, between any two calls.
         tokio::time::sleep(Duration::from_millis(30)).await;
     }
     assert_eq!(host.asked("/token").len(), 2);

@@ -52,7 +52,7 @@ use modelway::telemetry::logging::call_log::CallLog;
 use modelway::telemetry::metrics::Metrics;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tonic::Status;
 use tonic::transport::Channel;
 use tracing::Dispatch;
@@ -326,6 +326,18 @@ pub(crate) fn slowest(times: &mut [Duration]) -> (Duration, Duration) {
     times.sort_unstable();
     let place = times.len() * 99 / 100;
     (times[place.min(times.len() - 1)], times[times.len() - 1])
+}
+
+/// Waits for a condition that nothing announces, by looking again and again. Panics with `what` if it never holds.
+pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let met = async {
+        while !holds().await {
+            sleep(Duration::from_millis(2)).await;
+        }
+    };
+    timeout(Duration::from_secs(120), met)
+        .await
+        .unwrap_or_else(|_| panic!("in two minutes it was never so: {what}"));
 }
 
 /// Measures how late unrelated timers fire while this is awaited: any further lateness is caused by the
