@@ -149,7 +149,7 @@ impl Administrator {
         Ok(())
     }
 
-    /// Whether they may give this action. Data actions are nobody's who administers: the accounts above bound them.
+    /// Whether they may give this action. An administrator may give any data action: the accounts above limit it.
     fn has(&self, action: Action) -> bool {
         match &self.rights {
             _ if action.kind() == KeyKind::Data => true,

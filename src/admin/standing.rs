@@ -1,4 +1,4 @@
-//! Where does a key stand, told by its record alone?
+//! In which state is a key, judged by its record alone?
 
 use std::time::SystemTime;
 

@@ -1,4 +1,4 @@
-//! How are failed logins told without a row for each? Summed by address and minute; the number of addresses is bounded.
+//! How are failed logins recorded without a row for each? Summed by address and minute; the number of addresses is bounded.
 
 use std::collections::BTreeMap;
 

@@ -136,7 +136,7 @@ impl AskedRequest {
         if !self.needs.may_cost_extra {
             return false;
         }
-        // Of a tier that was asked for, it is not known that it was used unless the provider tells.
+        // Of a tier that was asked for, it is not known that it was used unless the provider says so.
         let is_tier_known = usage.is_some_and(|usage| usage.service_tier.is_some())
             || matches!(
                 self.request.service_tier,
@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn a_tier_that_was_asked_for_is_known_only_if_the_provider_tells_one() {
         use ServiceTier::{Priority, Standard};
-        // The tier that was asked for, the tier that was told, whether the usage tells the cost.
+        // The tier that was asked for, the tier that was reported, whether the usage determines the cost.
         let table = [
             (None, None, true),
             (Some(Standard), None, true),

@@ -64,7 +64,7 @@ impl Hedging {
     }
 
     /// For another set of targets or other settings. The level of the budget stays, cut to the new burst, and so does
-    /// what `known` tells about the target at each position.
+    /// what `known` returns for the target at each position.
     pub(super) fn followed_by(
         &self,
         settings: Settings,

@@ -1,4 +1,4 @@
-//! What does a request need from a target, as far as one look at it tells? Found once for each call. Pure.
+//! What does a request need from a target, as far as one look at it shows? Found once for each call. Pure.
 
 use crate::chat::{ChatRequest, Media, MediaSource, Message, Part, ProviderOptions, Role, Tool};
 use crate::error::Unsupported;
@@ -89,7 +89,7 @@ pub(super) fn may_be_charged_extra(request: &ChatRequest, provider: &str, format
         || marks.any(|mark| fit(&mark.options))
         || tools.any(|tool| match tool {
             Tool::Function(_) => false,
-            // An answer in another format tells how often they ran, and so what is charged for them.
+            // An answer in another format reports how often they ran, and so what is charged for them.
             Tool::WebSearch(_) | Tool::CodeExecution => format == "openai_chat",
             Tool::Provider(definitions) => fit(definitions),
         })

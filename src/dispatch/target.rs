@@ -57,7 +57,7 @@ pub struct Target {
 /// How attempts on a target are charged for, besides its prices.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Charging {
-    /// Which cost counts where its provider tells one, too.
+    /// Which cost counts where its provider reports one, too.
     pub cost_from: CostFrom,
     /// What its provider charges for an attempt that the service ends.
     pub on_disconnect: OnDisconnect,

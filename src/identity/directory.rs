@@ -107,7 +107,7 @@ impl Directory {
     /// The key with this secret, whatever its state; `None` if none was issued.
     pub fn key(&self, secret: &[u8]) -> Option<&KeyEntry> {
         let hash = KeyHash::of(secret)?;
-        // The place in the table depends on the hash of what was sent, from which nothing about a key can be told.
+        // The place in the table depends on the hash of what was sent, which reveals nothing about a key.
         let entry = self.keys.get(&hash)?;
         (entry.hash.is(&hash) && KeyKind::of(secret) == Some(entry.kind)).then_some(entry)
     }

@@ -121,7 +121,7 @@ impl Unproved {
         }
     }
 
-    /// What the caller is told.
+    /// The error that the caller gets.
     pub fn error(self) -> Error {
         match self {
             Self::Missing => Error::CredentialsMissing,

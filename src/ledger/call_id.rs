@@ -1,4 +1,4 @@
-//! In which file is a call? In that of the UTC day in which it came, which its id tells.
+//! In which file is a call? In that of the UTC day in which it came, which is part of its id.
 
 use std::fmt;
 

@@ -84,7 +84,7 @@ pub(super) fn run(shared: &Arc<Shared>, settings: &Settings) {
                 std::collections::btree_map::Entry::Vacant(vacant) => {
                     match shared.files.connect(LedgerFile::Day(day)) {
                         Ok(file) => checkpoint(vacant.insert(file)),
-                        // The writer meets the same trouble, and tells it.
+                        // The writer meets the same trouble, and reports it.
                         Err(_) => Ok(()),
                     }
                 }

@@ -26,7 +26,7 @@ pub struct PricedTime<'t> {
     pub until_us: i64,
 }
 
-/// Whether prices told the cost of one of these attempts. Blocks.
+/// Whether the cost of one of these attempts was computed from prices. Blocks.
 ///
 /// # Errors
 /// A file cannot be read.
@@ -57,7 +57,7 @@ fn in_file(file: &Connection, time: &PricedTime<'_>) -> Result<bool, SchemaError
     if !file.prepare(of_model)?.exists([model])? {
         return Ok(false);
     }
-    // A tier that was not told is the standard one. Of attempts of which nothing was charged no price was needed.
+    // A tier that was not reported is the standard one. Of attempts of which nothing was charged no price was needed.
     let sql = "
         SELECT 1 FROM attempts
         WHERE started_us >= ?1 AND started_us < ?2 AND price_id <> 0 AND cost_source IN (?3, ?4)

@@ -121,7 +121,7 @@ fn repair_file(
     salvage(&damaged, &mut new, file)?;
     drop(damaged);
     for beside in BESIDE {
-        // A copy that stays is in nobody's way.
+        // A copy that stays does no harm.
         let _ = fs::remove_file(with_suffix(&copy, beside));
     }
     let after = sums_of(&new)?;

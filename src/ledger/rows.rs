@@ -159,7 +159,7 @@ pub fn code_number(code: Code) -> i64 {
 /// What is known of a call before its first attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallStart {
-    /// Its id, which tells when it came.
+    /// Its id, which holds the time at which it came.
     pub call_id: CallId,
     /// Id of the account that calls.
     pub caller: Arc<str>,
@@ -220,7 +220,7 @@ pub struct Reserved {
     pub windows: Option<Box<str>>,
 }
 
-/// Counts of tokens; `None` where none was told, which is not 0.
+/// Counts of tokens; `None` where none was reported, which is not 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tokens {
     /// Of the prompt.

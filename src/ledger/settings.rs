@@ -37,7 +37,7 @@ impl Default for Settings {
 pub enum Durability {
     /// The end of the process, however it ends; a loss of power may take the last second.
     Process,
-    /// A loss of power, as far as the disk tells the truth. Every row waits for the disk.
+    /// A loss of power, unless the disk reports writes as done that it only caches. Every row waits for the disk.
     Power,
     /// Nothing: the rows are in memory only.
     None,

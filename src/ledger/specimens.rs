@@ -49,7 +49,7 @@ pub(super) struct AttemptSpecimen {
     pub(super) output: Option<i64>,
     pub(super) cache_read: Option<i64>,
     pub(super) nanos: i64,
-    /// As in the files; 1: by prices, 2: estimated, 3: unknown, 4: told by the provider.
+    /// As in the files; 1: by prices, 2: estimated, 3: unknown, 4: reported by the provider.
     pub(super) source: i64,
     pub(super) price_version: String,
 }

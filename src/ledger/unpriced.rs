@@ -44,7 +44,7 @@ pub struct UnpricedAttempt {
     pub started_us: i64,
     /// When it ended, in microseconds since 1970.
     pub ended_us: i64,
-    /// What it used; `None` if that is more than its row tells, so that no price makes its cost known.
+    /// What it used; `None` if that is more than its row shows, so that no price makes its cost known.
     pub usage: Option<Usage>,
     /// What is known of its cost, in nano-USD.
     pub known_nanos: i64,

@@ -167,7 +167,7 @@ impl LedgerWriter {
                 let _ = written.send(Err(NotWritten));
                 Some(Entry::Unsent(intent.call.call_id, intent.number))
             }
-            // Whoever waits for it is told by its end, and may ask again.
+            // Dropping this tells whoever waits for it, who may ask again.
             Entry::Correction(_) => None,
             other => Some(other),
         });

@@ -12,7 +12,7 @@ use super::counters::{Counters, KeyedCounter, terms};
 use super::limit::Limit;
 use super::{Actual, Estimate, Expected, Now, Shared};
 
-/// Tokens of which a ceiling tells the price.
+/// Tokens whose price is given by a ceiling.
 const MILLION: u128 = 1_000_000;
 
 /// What is set aside in one counter.

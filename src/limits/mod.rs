@@ -155,7 +155,7 @@ impl Limits {
     }
 
     /// Goes on with these limits. Counters stay, where a limit counts the same in the same way as before; new ones
-    /// begin with what `used` tells. A changed amount holds at once, for calls under way too; thresholds that are not
+    /// begin with the use in `used`. A changed amount holds at once, for calls under way too; thresholds that are not
     /// reached any more can be announced again.
     pub fn change(&self, limits: Vec<Limit>, used: impl IntoIterator<Item = UsedRow>, now: Now) {
         let before = self.0.set.load_full();

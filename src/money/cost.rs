@@ -15,7 +15,7 @@ pub struct Cost {
 pub enum CostSource {
     /// Tokens that the provider counted, times the configured prices.
     Prices,
-    /// The provider told it.
+    /// The provider reported it.
     Provider,
     /// Tokens that were estimated in part or wholly, times the configured prices or a declared ceiling.
     Estimated,

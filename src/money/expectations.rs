@@ -95,7 +95,7 @@ struct TextPrompts {
     long_prompts: u32,
     /// Tokens of 1,000 bytes, of long prompts.
     density: RecentMost,
-    /// Tokens told for 1,000 that were assumed for an unknown target.
+    /// Tokens that providers reported for 1,000 that were assumed for an unknown target.
     reported: Spread,
 }
 

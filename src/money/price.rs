@@ -84,7 +84,7 @@ impl Validity {
 pub struct PriceKey {
     /// The tier that the provider served.
     pub tier: ServiceTier,
-    /// All tokens of the prompt, cached ones included; `None` if they were not told.
+    /// All tokens of the prompt, cached ones included; `None` if the provider did not report them.
     pub input_tokens: Option<u64>,
     /// When the attempt began.
     pub at: SystemTime,
@@ -281,7 +281,7 @@ fn plain(input_tokens: u64, output_tokens: u64) -> Usage {
     }
 }
 
-/// Since the beginning of 1970; moments before it are not told apart.
+/// Since the beginning of 1970; all moments before it are the same.
 fn seconds(moment: SystemTime) -> u64 {
     moment
         .duration_since(UNIX_EPOCH)

@@ -9,19 +9,19 @@ use super::cost::{Cost, CostSource};
 use super::estimate::{Ceiling, Forecast};
 use super::price::{PriceKey, Prices};
 
-/// A difference between the cost by prices and the cost that was told is noted above this amount, in nano-USD ...
+/// A difference between the cost by prices and the cost that the provider reports is noted above this amount, in nano-USD ...
 const LEAST_DIVERGENCE: u64 = 1_000;
 
 /// ... and above one of this many parts of the larger of the two: 2 %.
 const PARTS_OF_DIVERGENCE: u64 = 50;
 
-/// Which cost counts where both are known: that by the prices or that which the provider tells.
+/// Which cost counts where both are known: that by the prices, or the one that the provider reports.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CostFrom {
     /// That by the prices.
     #[default]
     Catalogue,
-    /// That which the provider tells.
+    /// The one that the provider reports.
     Provider,
 }
 
@@ -47,7 +47,7 @@ pub enum OnDisconnect {
     /// Its connection is closed. The provider charges what it has done until then.
     #[default]
     Cancel,
-    /// If its call has ended, the answer is read on for a while, so that the provider tells what it charges. What was
+    /// If its call has ended, the answer is read on for a while, so that the provider reports what it charges. What was
     /// not read to its end by then is charged like [`OnDisconnect::Cancel`].
     Drain,
     /// Its connection is closed. The provider charges nothing.

@@ -1,4 +1,4 @@
-//! How large is a prompt, as far as one look at the request tells? Pure.
+//! How large is a prompt, as far as one look at the request shows? Pure.
 
 use crate::chat::{ChatRequest, Part, ProviderOptions, ResponseFormat, Tool};
 

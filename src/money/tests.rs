@@ -441,7 +441,7 @@ fn the_cost_that_counts_is_the_one_that_the_operator_chose() {
     use CostFrom::{Catalogue, Provider};
     let known = Some(together(vec![one(all_rates())]));
     let told = Some(7);
-    // The prices, what the provider tells, which one counts, the cost.
+    // The prices, the cost that the provider reports, which one counts, the cost.
     let table = [
         (&known, told, Catalogue, (ALL, Known)),
         (&known, told, Provider, (7, CostSource::Provider)),
@@ -465,7 +465,7 @@ fn the_cost_that_counts_is_the_one_that_the_operator_chose() {
 
 #[test]
 fn two_costs_diverge_by_more_than_a_fiftieth_and_a_thousand_nano_dollars() {
-    // The price of a million tokens in pico-USD each, what the provider tells.
+    // The price of a million tokens in pico-USD each, the cost that the provider reports.
     let of = |input: u64, told: i64| {
         let end = AttemptEnd {
             provider_nanos: Some(told),
@@ -575,7 +575,7 @@ fn what_the_provider_does_not_count_is_estimated_wherever_it_may_be_charged_for(
         })
     };
     let all = told(Some(1_000), Some(100));
-    // How it ended, bytes of text that arrived, what was told, what a closed connection costs; the class, input and
+    // How it ended, bytes of text that arrived, the reported tokens, what a closed connection costs; the class, input and
     // output, and whether any of it is an estimate.
     let table = [
         (

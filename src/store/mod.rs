@@ -40,10 +40,10 @@ pub struct Store {
     path: PathBuf,
 }
 
-/// What a change has come to.
+/// The result of a change.
 #[derive(Debug)]
 pub enum StoreChange<T> {
-    /// It is made, and this event tells of it.
+    /// It is made, and this event records it.
     Made(T, AuditDraft),
     /// Everything is as asked for already, so there is nothing to write down.
     Unneeded(T),

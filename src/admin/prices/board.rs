@@ -1,4 +1,4 @@
-//! Which prices hold? Those of the configuration and those of the store together, as whoever prices attempts is told.
+//! Which prices hold? Those of the configuration and those of the store together. Whoever prices attempts follows them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -22,7 +22,7 @@ pub struct FilePrices {
 #[derive(Clone, Debug, Default)]
 pub struct CompiledPrices(BTreeMap<String, Prices>);
 
-/// Is told of the prices whenever they change.
+/// Called with the prices whenever they change.
 type PriceFollower = Box<dyn Fn(&CompiledPrices) + Send + Sync>;
 
 /// The prices of a service.
@@ -109,7 +109,7 @@ impl PriceBoard {
         board
     }
 
-    /// Has this follower told of every change from now on, and of the prices as they are. Only the first one is.
+    /// Calls this follower with the prices as they are, and after every change from now on. Only the first follower is kept.
     pub fn tell(&self, follower: PriceFollower) {
         let state = self.lock();
         if self.follower.set(follower).is_ok() {

@@ -67,7 +67,7 @@ struct UnknownView {
 
 impl Administration {
     /// Works out again what attempts cost of which a part was unknown. What was known is never changed. The same again
-    /// changes nothing, and goes on where a process that died has left off. `clock` tells the time. Blocks.
+    /// changes nothing, and goes on where a process that died has left off. `clock` returns the time. Blocks.
     ///
     /// # Errors
     /// [`AdminError`]; what was priced before stays priced.

@@ -1,4 +1,4 @@
-//! How is an answer read on after its call has ended, so that its provider tells what it charges?
+//! How is an answer read on after its call has ended, so that its provider reports what it charges?
 //!
 //! Nothing of it is kept but what decides the cost. The limits on silence do not apply: the time as a whole is bounded
 //! by the task that reads.

@@ -71,7 +71,7 @@ pub(in crate::dispatch) fn error_after(
         return Error::Upstream(error.clone());
     }
     if error.kind.verdict().is_refusal() {
-        // Even if the budget was empty: a refusal tells the caller more than an empty budget.
+        // Even if the budget was empty: a refusal helps the caller more than an empty budget.
         let first = first_refusal(attempts);
         return Error::Upstream(first.unwrap_or_else(|| error.clone()));
     }

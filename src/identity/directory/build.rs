@@ -1,4 +1,4 @@
-//! How do records become a directory? Everything is checked, and every mistake is told, with both places where there are two.
+//! How do records become a directory? Everything is checked, and every mistake is reported, with both places where there are two.
 
 use std::sync::Arc;
 

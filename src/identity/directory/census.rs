@@ -6,7 +6,7 @@ use super::{Directory, KeyEntry, KeyState};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What is told of a key when keys are counted.
+/// What is known of a key when keys are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CountedState {
     /// It is accepted, for more than a week.

@@ -1,4 +1,4 @@
-//! How does an export tell of costs that became known later? The attempt as it was told first, in its own time, and each
+//! How does an export show costs that became known later? The attempt as it was exported first, in its own time, and each
 //! change in the time of the change. So an export that was made before a correction comes again with the same bytes. Pure.
 
 use std::sync::Arc;
@@ -31,7 +31,7 @@ fn nanos(attempt: &RecordedAttempt) -> i64 {
     attempt.cost.map_or(0, |cost| cost.nanos)
 }
 
-/// The call as it was told before any correction.
+/// The call as it was before any correction.
 pub(super) fn as_first_told(mut details: CallDetails) -> CallDetails {
     if details.corrections.is_empty() {
         return details;

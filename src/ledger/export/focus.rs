@@ -80,10 +80,10 @@ impl Payer {
     }
 }
 
-/// What tells lines apart; in this order they are written.
+/// The key of a line; lines are written in this order.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct LineKey {
-    /// Whether it changes a charge that an earlier export may have told.
+    /// Whether it changes a charge that may be in an earlier export.
     pub(super) is_correction: bool,
     pub(super) payer: Payer,
     pub(super) scenario: Arc<str>,

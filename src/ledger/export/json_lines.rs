@@ -138,7 +138,7 @@ pub fn write(out: &mut Vec<u8>, details: &CallDetails) {
 }
 
 /// Appends the line of what became known of a call: whose it is, when that was, and what was added to its cost and to that of
-/// its attempts. What it used was told before.
+/// its attempts. Its use was exported before.
 pub(super) fn write_correction(out: &mut Vec<u8>, details: &CallDetails, changes: &[CostChange]) {
     let call = &details.call;
     let mut line = JsonObject::default();

@@ -214,7 +214,7 @@ impl Export {
         }
     }
 
-    /// Takes in what became known in this hour of a call: each attempt is taken back as it was told and charged anew.
+    /// Takes in what became known in this hour of a call: each attempt is taken back as it was exported and charged anew.
     fn correct(&mut self, hour: &ChargeHour, details: &CallDetails, begins: i64) {
         let changes = corrections::in_hour(details, begins);
         for change in &changes {
@@ -339,11 +339,11 @@ impl Export {
 /// How an attempt enters an export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sign {
-    /// It is told for the first time.
+    /// It is exported for the first time.
     Plus,
-    /// It is taken back as it was told.
+    /// It is taken back as it was exported.
     Minus,
-    /// It is told again as it is.
+    /// It is exported again as it is.
     Again,
 }
 

@@ -23,7 +23,7 @@ pub(super) enum Meter {
     CodeExecution,
     FileSearch,
     Request,
-    /// All of it: the amount is not made up of known parts, because the provider told it or because it is not the whole.
+    /// All of it: the amount is not made up of known parts, because the provider reported it or because it is not the whole.
     Total,
 }
 

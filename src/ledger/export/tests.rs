@@ -111,7 +111,7 @@ fn pico(text: &str) -> i128 {
     digits
 }
 
-/// A ledger of a month, with costs by prices, told ones, estimates and unknown ones.
+/// A ledger of a month, with costs by prices, reported ones, estimates and unknown ones.
 fn a_month() -> Specimen {
     let mut ledger = Specimen::new();
     let price = Price {
@@ -539,7 +539,7 @@ fn a_cost_that_became_known_later_is_a_correction_in_the_time_of_the_correction(
                     .filter(|line| line["x_CostUnknown"] == "true")
                     .map(|line| pico(&line["BilledCost"]))
                     .sum();
-                // What was unknown is taken back as it was told.
+                // What was unknown is taken back as it was exported.
                 assert_eq!(unknown, 0);
                 costs.sum::<i128>()
             }

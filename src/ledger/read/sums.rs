@@ -346,7 +346,7 @@ impl SumsReading<'_> {
         let mut values = vec![Value::Integer(slots.0), Value::Integer(slots.1)];
         values.extend(condition.values.iter().cloned());
         if self.table == SumsTable::Rows {
-            // An id tells when its call came, which is at most a day before the call was recorded.
+            // An id holds the time at which its call came, which is at most a day before the call was recorded.
             let id = |moment: i64| Value::Blob(first_id(moment).to_vec());
             sql.push_str(" AND call_id >= ? AND call_id < ?");
             values.extend([id(slots.0 - 48 * SLOT_US), id(slots.1)]);

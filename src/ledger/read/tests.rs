@@ -378,7 +378,7 @@ fn usage_is_summed_up_by_every_dimension() {
             row("search web", 6, 600)
         ]
     );
-    // Neither kind of sums tells labels by model: the rows do.
+    // Neither kind of sums has labels by model: the rows have.
     assert_eq!(
         by(&[product(), Dimension::Model])[0],
         row("app acme/slow", 9, 1_800)

@@ -164,7 +164,7 @@ fn ranked(groups: Groups, pieces: &[Piece], question: &UsageQuestion) -> Vec<Usa
         Interval::Hour | Interval::Day | Interval::Month => Some(pieces[piece].begin),
     };
     let mut all: Vec<_> = groups.into_iter().collect();
-    // Equal costs are told apart by their calls and then by their key, so that the same question has the same answer.
+    // Equal costs are ordered by their calls and then by their key, so that the same question has the same answer.
     let rank = |sums: &UsageSums| Reverse((sums.cost_nanos, sums.calls));
     all.sort_unstable_by(
         |((piece, key), (sums, _)), ((other_piece, other_key), (others, _))| {

@@ -82,7 +82,7 @@ fn a_caller_whose_own_limit_is_reached_takes_nothing_from_others() {
             }
         });
 
-        // Four threads with 25 attempts each use exactly what there is, if none meets what others give back.
+        // Four threads with 25 attempts each use exactly the whole amount, if none meets what others give back.
         assert_eq!(through.into_inner(), 100);
     }
 }
