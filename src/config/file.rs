@@ -136,6 +136,8 @@ impl<'a> File<'a> {
             certificates: Vec::new(),
             references: references::read(&root),
         };
+        let has_store = config.ledger.path.is_some();
+        listeners::judge_admin(&root.place, &config.admin, &config.identity, has_store);
         let beneath = Beneath {
             catalog: &config.catalog,
             accounts: KnownAccounts::of(&config.identity),

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::grpc::access::TrustedConnections;
 use crate::grpc::elements::ElementLimits;
+use crate::identity;
 use crate::server::{
     self, AdminSettings, BadTls, ClientAuth, ListenAddress, ProbesSettings, PublicAdmin, TlsFile,
     TlsMaterial, TlsSettings, TlsTexts,
@@ -131,6 +133,7 @@ pub(super) fn admin(
     let default = AdminSettings::default();
     let place = place_of_listen(&table);
     let written = table.optional("listen", listen_or_none);
+    let plaintext = table.optional("plaintext", |value| value.choice(&[(BEHIND_PROXY, true)]));
     let mut usual = default.listen;
     if let Some(ListenAddress::Tcp(address)) = &mut usual
         && any_port
@@ -141,21 +144,44 @@ pub(super) fn admin(
         listen: overrides.admin_listen.clone().or(written).unwrap_or(usual),
         reflection: table.or("reflection", default.reflection, Value::boolean),
         tls: tls(&mut table, surroundings, material),
+        behind_proxy: plaintext.unwrap_or_default(),
     };
     table.finish();
-    let exposed = settings
-        .listen
-        .as_ref()
-        .filter(|address| !address.is_local());
+    let exposed = settings.listen.as_ref();
+    let exposed = exposed.filter(|address| !address.is_local());
     if let Some(address) = exposed
-        && !settings.asks_for_proof()
+        && settings.tls.is_none()
+        && !settings.behind_proxy
     {
         place.wrong(
-            format!("everybody who reaches {address} could change how calls are served"),
-            "give `[admin.tls]` a `cert`, a `key` and a `client_ca`, or listen on a loopback address or a Unix socket",
+            format!("keys of administrators would travel in plaintext to {address}"),
+            "give `[admin.tls]` a `cert` and a `key`, and a `client_ca` if certificates are to prove who operates; listen on a \
+             loopback address or a Unix socket; or, if a proxy or a mesh encrypts what is sent, say \
+             `plaintext = \"behind-proxy\"` in `[admin]`",
         );
     }
     settings
+}
+
+/// Notes it if no credential could open the listener for operators, which wants one. `has_store` says whether keys can be
+/// made while the service runs.
+pub(super) fn judge_admin(
+    root: &Place<'_>,
+    settings: &AdminSettings,
+    identity: &identity::settings::Settings,
+    has_store: bool,
+) {
+    let Some(address) = &settings.listen else {
+        return;
+    };
+    let is_here = settings.trusted() == TrustedConnections::All;
+    if !is_here && !settings.asks_for_proof() && !has_store && !identity.may_administer() {
+        root.field("admin").field("listen").wrong(
+            format!("nobody could operate the service at {address}, since no credential allows it"),
+            "set `ledger.path`, beside which `modelway keys create --admin` keeps keys; add a caller with scopes such as \
+             [\"OPERATE\"] to `[[accounts]]`; or ask for certificates with `client_ca` in `[admin.tls]`",
+        );
+    }
 }
 
 /// The listener for probes and scrapes.

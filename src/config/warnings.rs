@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::certificate::CertificateUse;
 use crate::provider::Provider;
-use crate::server::{LONGEST_DIRECT_CALL, ListenAddress, PublicAdmin};
+use crate::server::{LONGEST_DIRECT_CALL, ListenAddress};
 
 use super::Config;
 use super::address::is_loopback;
@@ -28,6 +28,14 @@ const READABLE_BY_OTHERS: u32 = 0o004;
 pub fn warnings(config: &Config, now: SystemTime) -> Vec<String> {
     let mut warnings = Vec::new();
     of_callers(config, &mut warnings);
+    if let Some(address) = beyond_this_machine(config.admin.listen.as_ref())
+        && config.admin.tls.is_none()
+    {
+        warnings.push(format!(
+            "plaintext on {address} (`admin.plaintext`): keys of administrators can be read on the way, unless a proxy or a \
+             mesh encrypts them"
+        ));
+    }
     if let Some(address) = beyond_this_machine(config.probes.listen.as_ref()) {
         warnings.push(format!(
             "whoever reaches {address} (`probes.listen`) can read /metrics in plaintext: names of scenarios, providers \
@@ -73,12 +81,6 @@ fn of_callers(config: &Config, warnings: &mut Vec<String>) {
         warnings.push(format!(
             "anyone who can reach {address} can call as `{account}` without a credential (`auth.anonymous`): give callers \
              keys, ask for client certificates with `server.tls.client_ca`, or let a proxy or the network keep strangers out"
-        ));
-    }
-    if server.admin == PublicAdmin::Always && !asks_for_proof {
-        warnings.push(format!(
-            "anyone who can reach {address} can set breakers (`server.admin`): operators are not asked for a \
-             certificate"
         ));
     }
     if server.reflection {

@@ -28,8 +28,8 @@ pub(super) enum Demand {
     Caller,
     /// A credential that allows one of these.
     Allowing(&'static [Action]),
-    /// As [`Demand::Allowing`] if a credential is shown; but none is needed, since only this machine, or whoever holds a
-    /// certificate that the listener believes, can connect.
+    /// As [`Demand::Allowing`]; but at a listener where only this machine, or whoever holds a certificate that is believed,
+    /// can connect, no credential is needed.
     AllowingIfShown(&'static [Action]),
 }
 
@@ -70,87 +70,153 @@ pub(super) fn demand_of(rpc: Rpc) -> Demand {
     }
 }
 
-/// Judges a request from this peer for the method at this path: who sent it, if that matters. `serves_calls` says whether
-/// the listener serves callers.
+/// Whose connections are proof enough to operate, without a credential in each request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TrustedConnections {
+    /// All: only this machine can connect.
+    All,
+    /// Those whose client has shown a certificate that the listener believes.
+    Certified,
+    /// None: each request needs a credential.
+    None,
+}
+
+impl TrustedConnections {
+    /// Whether that of this peer is one of them.
+    pub(super) fn includes(self, peer: &Peer) -> bool {
+        match self {
+            Self::All => true,
+            Self::Certified => peer.certificate.is_some(),
+            Self::None => false,
+        }
+    }
+}
+
+/// A request, and what the listener that it came to thinks of its connections.
+#[derive(Clone, Copy)]
+pub(super) struct Asking<'r> {
+    pub(super) identities: &'r Identities,
+    pub(super) administration: Option<&'r Administration>,
+    pub(super) peer: &'r Peer,
+    pub(super) headers: &'r HeaderMap,
+    /// Whether the listener serves callers.
+    pub(super) serves_calls: bool,
+    /// Whether its connection is proof enough to operate.
+    pub(super) is_trusted: bool,
+}
+
+impl Asking<'_> {
+    fn shown(&self) -> Shown<'_> {
+        Shown {
+            headers: self.headers,
+            certificate: self.peer.certificate.as_deref(),
+        }
+    }
+
+    /// Who asks.
+    fn prove(&self, now: SystemTime) -> Result<Arc<Identity>, Error> {
+        self.identities
+            .resolve(self.shown(), now)
+            .map_err(|unproved| {
+                self.identities.note(unproved, self.peer);
+                if let (Some(administration), false) =
+                    (self.administration, unproved == Unproved::Missing)
+                {
+                    administration.count_failed_login(now, &address_of(self.peer));
+                }
+                unproved.error()
+            })
+    }
+
+    /// Who asks, with a credential that allows one of these.
+    fn allowed(
+        &self,
+        what: &'static str,
+        actions: &[Action],
+        now: SystemTime,
+    ) -> Result<Arc<Identity>, Error> {
+        let identity = self.prove(now)?;
+        match identity.kind {
+            CredentialKind::Anonymous => Err(Error::CredentialsMissing),
+            CredentialKind::Key | CredentialKind::Token | CredentialKind::Certificate => {
+                self.holds(identity, what, actions, now)
+            }
+        }
+    }
+
+    /// The identity, if it may do one of these. That it may not is written down.
+    fn holds(
+        &self,
+        identity: Arc<Identity>,
+        what: &'static str,
+        actions: &[Action],
+        now: SystemTime,
+    ) -> Result<Arc<Identity>, Error> {
+        let mut may = actions.iter();
+        if may.any(|action| scopes::allow(&identity.scopes, *action)) {
+            return Ok(identity);
+        }
+        if let Some(administration) = self.administration {
+            let by = Administrator::with(&identity, self.peer.to_string());
+            administration.note_denied(now, by.actor, what);
+        }
+        let names: Vec<_> = actions.iter().map(|action| action.name()).collect();
+        Err(Error::PermissionDenied(format!(
+            "{what}, which needs {}",
+            names.join(" or ")
+        )))
+    }
+}
+
+/// Judges a request for the method at this path: who sent it, if that matters.
 ///
 /// # Errors
 /// The method may not be called.
-pub(super) fn admit(
-    identities: &Identities,
-    administration: Option<&Administration>,
-    peer: &Peer,
-    headers: &HeaderMap,
-    path: &str,
-    serves_calls: bool,
-) -> Result<Option<Arc<Identity>>, Error> {
-    let rpc = Rpc::at(path);
+pub(super) fn admit(asking: Asking<'_>, path: &str) -> Result<Option<Arc<Identity>>, Error> {
     let now = SystemTime::now();
-    let shown = Shown {
-        headers,
-        certificate: peer.certificate.as_deref(),
-    };
-    let prove = || {
-        identities.resolve(shown, now).map_err(|unproved| {
-            identities.note(unproved, peer);
-            if let (Some(administration), false) = (administration, unproved == Unproved::Missing) {
-                administration.count_failed_login(now, &address_of(peer));
-            }
-            unproved.error()
-        })
-    };
+    let rpc = Rpc::at(path);
     match rpc.map(|rpc| (rpc, demand_of(rpc))) {
         // Services that are not here are told apart by their routes.
-        None | Some((_, Demand::Caller)) if !serves_calls || is_open(identities, path) => Ok(None),
-        None | Some((_, Demand::Caller)) => prove().map(Some),
+        None | Some((_, Demand::Caller))
+            if !asking.serves_calls || is_open(asking.identities, path) =>
+        {
+            Ok(None)
+        }
+        None | Some((_, Demand::Caller)) => asking.prove(now).map(Some),
         Some((rpc, Demand::Allowing(actions))) => {
-            let identity = prove()?;
-            match identity.kind {
-                CredentialKind::Anonymous => Err(Error::CredentialsMissing),
-                CredentialKind::Key | CredentialKind::Token | CredentialKind::Certificate => {
-                    let allowed = allowed(administration, peer, identity, rpc, actions, now);
-                    allowed.map(Some)
-                }
-            }
+            asking.allowed(rpc.name(), actions, now).map(Some)
+        }
+        Some((rpc, Demand::AllowingIfShown(actions))) if !asking.is_trusted => {
+            asking.allowed(rpc.name(), actions, now).map(Some)
         }
         Some((rpc, Demand::AllowingIfShown(actions))) => {
-            if !headers.contains_key(header::AUTHORIZATION) {
+            let identity = if asking.headers.contains_key(header::AUTHORIZATION) {
+                asking.prove(now)?
+            } else {
                 // A certificate opens the connection; it is held to what it may do only if it names a caller.
-                let certificate = identities.resolve(shown, now).ok();
+                let certificate = asking.identities.resolve(asking.shown(), now).ok();
                 let named =
                     certificate.filter(|identity| identity.kind == CredentialKind::Certificate);
                 let Some(identity) = named else {
                     return Ok(None);
                 };
-                return allowed(administration, peer, identity, rpc, actions, now).map(Some);
-            }
-            allowed(administration, peer, prove()?, rpc, actions, now).map(Some)
+                identity
+            };
+            asking.holds(identity, rpc.name(), actions, now).map(Some)
         }
     }
 }
 
-/// The identity, if it may do one of these. That it may not is written down.
-fn allowed(
-    administration: Option<&Administration>,
-    peer: &Peer,
-    identity: Arc<Identity>,
-    rpc: Rpc,
-    actions: &[Action],
-    now: SystemTime,
-) -> Result<Arc<Identity>, Error> {
-    let mut may = actions.iter();
-    if may.any(|action| scopes::allow(&identity.scopes, *action)) {
-        return Ok(identity);
+/// Judges a request for metrics.
+///
+/// # Errors
+/// They are not shown.
+pub(super) fn admit_to_metrics(asking: Asking<'_>) -> Result<(), Error> {
+    if asking.is_trusted {
+        return Ok(());
     }
-    if let Some(administration) = administration {
-        let by = Administrator::with(&identity, peer.to_string());
-        administration.note_denied(now, by.actor, rpc.name());
-    }
-    let names: Vec<_> = actions.iter().map(|action| action.name()).collect();
-    Err(Error::PermissionDenied(format!(
-        "{}, which needs {}",
-        rpc.name(),
-        names.join(" or ")
-    )))
+    let now = SystemTime::now();
+    asking.allowed("metrics", &[Action::Operate], now).map(drop)
 }
 
 /// Whether the method at this path needs no credential.

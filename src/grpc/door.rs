@@ -24,7 +24,7 @@ use crate::identity::identities::Identities;
 use crate::identity::resolve::{Shown, Unproved};
 use crate::telemetry::observe::Observer;
 
-use super::access;
+use super::access::{self, Asking, TrustedConnections};
 use super::announced::AnnouncedCall;
 use super::arrival::{self, Intake};
 use super::refusals;
@@ -59,6 +59,8 @@ pub struct GrpcDoor {
     pub(super) administration: Option<Arc<Administration>>,
     /// Counts the RPCs that are no calls.
     pub(super) rpcs: Arc<RpcCounts>,
+    /// Whose connections are proof enough to operate.
+    pub(super) trusted: TrustedConnections,
 }
 
 /// What observes how a request is answered.
@@ -131,6 +133,33 @@ impl GrpcDoor {
         }
     }
 
+    /// Judges a request for metrics, which are shown to whoever may operate.
+    ///
+    /// # Errors
+    /// They are not shown.
+    pub fn admit_to_metrics(&self, headers: &HeaderMap, origin: &Origin) -> Result<(), Error> {
+        match &self.identities {
+            Some(identities) => access::admit_to_metrics(self.asking(identities, origin, headers)),
+            None => Ok(()),
+        }
+    }
+
+    fn asking<'r>(
+        &'r self,
+        identities: &'r Identities,
+        origin: &'r Origin,
+        headers: &'r HeaderMap,
+    ) -> Asking<'r> {
+        Asking {
+            identities,
+            administration: self.administration.as_deref(),
+            peer: &origin.peer,
+            headers,
+            serves_calls: self.observer.is_some(),
+            is_trusted: self.trusted.includes(&origin.peer),
+        }
+    }
+
     /// Answers a request. A door that is closed refuses everything but health checks.
     pub fn answer<B>(
         &self,
@@ -145,14 +174,10 @@ impl GrpcDoor {
         let not_grpc = refusals::of_protocol(&request);
         let who = match (&not_grpc, &self.identities) {
             // What this listener does not serve is refused as unknown, whoever asks.
-            (None, Some(identities)) if self.intake.serves(request.uri().path()) => access::admit(
-                identities,
-                self.administration.as_deref(),
-                &origin.peer,
-                request.headers(),
-                request.uri().path(),
-                self.observer.is_some(),
-            ),
+            (None, Some(identities)) if self.intake.serves(request.uri().path()) => {
+                let asking = self.asking(identities, origin, request.headers());
+                access::admit(asking, request.uri().path())
+            }
             (_, _) => Ok(None),
         };
         let identity = who.as_ref().ok().cloned().flatten();
@@ -254,6 +279,7 @@ mod tests {
             identities: None,
             administration: None,
             rpcs: Arc::default(),
+            trusted: TrustedConnections::All,
         }
     }
 

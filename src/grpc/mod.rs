@@ -3,7 +3,7 @@
 //! Only this module knows the generated code and tonic. [`door`] takes HTTP requests to the services. [`request`]
 //! parses a message; [`answer`] and `stream` spell an answer, [`status`] a failure.
 
-mod access;
+pub mod access;
 pub(crate) mod admin;
 mod announced;
 pub mod answer;

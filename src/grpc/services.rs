@@ -18,6 +18,7 @@ use crate::serving::control::Control;
 use crate::serving::{Repeats, Serving};
 use crate::telemetry::observe::Observer;
 
+use super::access::TrustedConnections;
 use super::admin::Admin;
 use super::arrival::{Intake, MessageRules};
 use super::caller::CallerQueries;
@@ -88,6 +89,8 @@ pub struct Served {
     pub administration: bool,
     /// Reflection of the served services.
     pub reflection: bool,
+    /// Whose connections are proof enough to operate, without a credential in each request.
+    pub trusted: TrustedConnections,
 }
 
 /// What the services of all listeners and cores share.
@@ -115,6 +118,7 @@ pub struct ListenerServices {
     intake: Intake,
     generation: GenerationSetup,
     rpcs: Arc<RpcCounts>,
+    trusted: TrustedConnections,
 }
 
 /// What the generation service of each core is made of.
@@ -263,6 +267,7 @@ impl Services {
                 administration: self.administration.clone(),
             },
             rpcs: Arc::clone(&self.rpcs),
+            trusted: served.trusted,
         })
     }
 
@@ -308,6 +313,7 @@ impl ListenerServices {
             identities: Some(Arc::clone(identities)),
             administration: administration.clone(),
             rpcs: Arc::clone(&self.rpcs),
+            trusted: self.trusted,
         }
     }
 
@@ -330,6 +336,7 @@ impl ListenerServices {
             identities: Some(Arc::clone(&self.generation.identities)),
             administration: self.generation.administration.clone(),
             rpcs: Arc::clone(&self.rpcs),
+            trusted: self.trusted,
         }
     }
 }

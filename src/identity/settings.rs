@@ -6,6 +6,7 @@ use super::directory::Directory;
 use super::directory::complaints::DirectoryMistake;
 use super::directory::numbers::AccountNumbers;
 use super::issuers::IssuerSettings;
+use super::key::KeyKind;
 use super::pattern::NamePattern;
 use super::record::{AccountRecord, DirectoryRecords, KeyRecord};
 
@@ -59,6 +60,17 @@ impl Default for OpenServices {
 }
 
 impl Settings {
+    /// Whether an account or a key that the configuration names has a scope for administration.
+    pub fn may_administer(&self) -> bool {
+        let accounts = self
+            .accounts
+            .iter()
+            .filter_map(|account| account.scopes.as_deref());
+        let keys = self.keys.iter().filter_map(|key| key.scopes.as_deref());
+        let mut scopes = accounts.chain(keys).flatten();
+        scopes.any(|scope| scope.action.kind() == KeyKind::Administration)
+    }
+
     /// The directory of the accounts and keys that the configuration names, and of those in the store.
     ///
     /// # Errors

@@ -57,6 +57,7 @@ impl RestartOnly {
             reflection: admin_reflection,
             // Whether there are files is below; what they say is exchanged.
             tls: _,
+            behind_proxy,
         } = admin;
         let server::ProbesSettings {
             listen: probes_listen,
@@ -75,6 +76,7 @@ impl RestartOnly {
                 "admin.reflection",
                 *admin_reflection != after.admin.reflection,
             ),
+            ("admin.plaintext", *behind_proxy != after.admin.behind_proxy),
             ("probes.listen", *probes_listen != after.probes.listen),
             ("ledger", *ledger != after.ledger),
             ("metrics.labels", *metrics != after.metrics),

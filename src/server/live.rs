@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use crate::admission::room::RoomLimits;
 use crate::admission::{self, Admission};
 use crate::dispatch::dispatcher::Dispatcher;
+use crate::grpc::access::TrustedConnections;
 use crate::grpc::door::GrpcDoor;
 use crate::grpc::services::{ListenerServices, Served, Services};
 use crate::grpc_web::Patience;
@@ -154,6 +155,11 @@ pub(super) fn public(
         operations: settings.admin.holds(address),
         administration: settings.admin == PublicAdmin::Always,
         reflection: settings.reflection,
+        // The authorities of `[server.tls]` are those of callers.
+        trusted: match address.is_local() && !settings.behind_proxy {
+            true => TrustedConnections::All,
+            false => TrustedConnections::None,
+        },
     };
     Ok(services.listener(served)?)
 }

@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use tokio::time::Instant;
+
+use crate::error::{Code, Error};
 
 use super::liveness::Pulse;
 
@@ -48,8 +50,12 @@ impl ProcessHealth {
     }
 }
 
-/// The answer to a request that is not gRPC; `None` if it is.
-pub(super) fn answer<B>(health: &ProcessHealth, request: &Request<B>) -> Option<Response<Bytes>> {
+/// The answer to a request that is not gRPC; `None` if it is. `may_scrape` judges whether it is shown metrics.
+pub(super) fn answer<B>(
+    health: &ProcessHealth,
+    request: &Request<B>,
+    may_scrape: impl FnOnce() -> Result<(), Error>,
+) -> Option<Response<Bytes>> {
     let head = || -> Option<&str> { request.headers().get(CONTENT_TYPE)?.to_str().ok() };
     let is_grpc = head().is_some_and(|kind| kind.starts_with("application/grpc"));
     if is_grpc {
@@ -72,6 +78,9 @@ pub(super) fn answer<B>(health: &ProcessHealth, request: &Request<B>) -> Option<
     }
     Some(match path {
         "/metrics" => {
+            if let Err(error) = may_scrape() {
+                return Some(refused(&error));
+            }
             let mut response = Response::new(Bytes::from((health.metrics)()));
             let headers = response.headers_mut();
             headers.insert(CONTENT_TYPE, METRICS_TYPE);
@@ -80,6 +89,22 @@ pub(super) fn answer<B>(health: &ProcessHealth, request: &Request<B>) -> Option<
         "/livez" => verdict(health.is_alive(Instant::now()), "no core answers"),
         _ => verdict(health.is_ready.load(Ordering::Acquire), "not ready"),
     })
+}
+
+/// The answer to a request whose credential is missing, is not accepted, or does not allow it.
+fn refused(error: &Error) -> Response<Bytes> {
+    let status = match error.reason().code() {
+        Code::Unauthenticated => StatusCode::UNAUTHORIZED,
+        Code::PermissionDenied => StatusCode::FORBIDDEN,
+        // The credential cannot be checked at this time.
+        _ => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    let mut refusal = text(status, &format!("{error}\n"));
+    if status == StatusCode::UNAUTHORIZED {
+        let scheme = HeaderValue::from_static("Bearer");
+        refusal.headers_mut().insert(WWW_AUTHENTICATE, scheme);
+    }
+    refusal
 }
 
 fn verdict(is_well: bool, otherwise: &str) -> Response<Bytes> {
@@ -115,7 +140,7 @@ mod tests {
             .uri(path)
             .body(())
             .unwrap();
-        let response = answer(health, &request).unwrap();
+        let response = answer(health, &request, || Ok(())).unwrap();
         let body = String::from_utf8(response.body().to_vec()).unwrap();
         (response.status().as_u16(), body)
     }
@@ -155,9 +180,12 @@ mod tests {
         assert_eq!(ask(&health, "GET", "/").0, 404);
         let grpc = Request::post("/x").header(CONTENT_TYPE, "application/grpc");
         let grpc = grpc.body(()).unwrap();
-        assert_eq!(answer(&health, &grpc).unwrap().status().as_u16(), 415);
+        assert_eq!(
+            answer(&health, &grpc, || Ok(())).unwrap().status().as_u16(),
+            415
+        );
         let grpc = Request::post("/x").header(CONTENT_TYPE, "application/grpc");
         let grpc = grpc.version(Version::HTTP_2).body(()).unwrap();
-        assert!(answer(&health, &grpc).is_none());
+        assert!(answer(&health, &grpc, || Ok(())).is_none());
     }
 }

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admission::Admission;
 use crate::admission::room::Room;
 use crate::dispatch::dispatcher::Dispatcher;
+use crate::grpc::access::TrustedConnections;
 use crate::grpc::services::{self, RequestRules, Served, Services};
 use crate::json;
 use crate::serving::Serving;
@@ -135,6 +136,7 @@ impl Server {
                 operations: false,
                 administration: false,
                 reflection: false,
+                trusted: TrustedConnections::All,
             };
             sides.serve(listener, side("probes", served, None)?, services.live())?;
         }
@@ -144,6 +146,7 @@ impl Server {
                 operations: true,
                 administration: true,
                 reflection: admin.reflection,
+                trusted: admin.trusted(),
             };
             sides.serve(
                 listener,

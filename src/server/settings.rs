@@ -5,6 +5,7 @@ use std::num::NonZero;
 use std::thread;
 use std::time::Duration;
 
+use crate::grpc::access::TrustedConnections;
 use crate::grpc::elements::ElementLimits;
 use crate::json;
 
@@ -138,6 +139,9 @@ pub struct AdminSettings {
     pub reflection: bool,
     /// The files of its TLS; `None`: plaintext.
     pub tls: Option<TlsSettings>,
+    /// Whether a proxy or a mesh is in front that encrypts what is sent. Then others than this machine connect, whatever
+    /// the address.
+    pub behind_proxy: bool,
 }
 
 impl Default for AdminSettings {
@@ -146,11 +150,21 @@ impl Default for AdminSettings {
             listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 50052)).into()),
             reflection: true,
             tls: None,
+            behind_proxy: false,
         }
     }
 }
 
 impl AdminSettings {
+    /// Whose connections are proof enough to operate, without a credential in each request.
+    pub fn trusted(&self) -> TrustedConnections {
+        let is_local = |address: &ListenAddress| address.is_local();
+        match self.listen.as_ref().is_none_or(is_local) && !self.behind_proxy {
+            true => TrustedConnections::All,
+            false => TrustedConnections::Certified,
+        }
+    }
+
     /// Whether nobody connects without a certificate of an authority that is believed.
     pub fn asks_for_proof(&self) -> bool {
         self.tls.as_ref().is_some_and(TlsSettings::asks_for_proof)

@@ -318,10 +318,13 @@ impl SideServer {
         Response<impl http_body::Body<Data = Bytes, Error: Into<BoxError>> + use<>>,
         Infallible,
     > {
-        if let Some(plain) = probe::answer(&self.health, &request) {
+        let rules = self.rules.load();
+        let may_scrape = || rules.door.admit_to_metrics(request.headers(), origin);
+        if let Some(plain) = probe::answer(&self.health, &request, may_scrape) {
             return Ok(plain.map(|body| Either::Right(Full::new(body))));
         }
-        let answering = self.rules.load().door.answer(request, origin, false);
+        let answering = rules.door.answer(request, origin, false);
+        drop(rules);
         Ok(answering.await.map(Either::Left))
     }
 }

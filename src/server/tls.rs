@@ -89,7 +89,7 @@ pub struct TlsMaterial {
     verifier: Option<Arc<dyn ClientCertVerifier>>,
     chain: Vec<Certificate>,
     authorities: Vec<Certificate>,
-    /// The SHA-256 of all texts.
+    /// The SHA-256 of all texts, and of whether clients must show a certificate.
     digest: [u8; 32],
 }
 
@@ -152,7 +152,7 @@ impl TlsMaterial {
             verifier,
             chain: shown,
             authorities,
-            digest: digest_of(texts),
+            digest: digest_of(texts, client_auth),
         })
     }
 
@@ -207,13 +207,17 @@ fn certificates(file: TlsFile, pem: &str) -> Result<Vec<CertificateDer<'static>>
     }
 }
 
-fn digest_of(texts: TlsTexts<'_>) -> [u8; 32] {
+fn digest_of(texts: TlsTexts<'_>, client_auth: ClientAuth) -> [u8; 32] {
     let TlsTexts {
         cert,
         key,
         client_ca,
     } = texts;
-    let all = [cert, key, client_ca.unwrap_or_default()].join("\0");
+    let auth = match client_auth {
+        ClientAuth::Required => "required",
+        ClientAuth::Optional => "optional",
+    };
+    let all = [cert, key, client_ca.unwrap_or_default(), auth].join("\0");
     sha256(all.as_bytes())
 }
 

@@ -1,5 +1,6 @@
 //! Do administrators, by the service and on the command line, get what they are allowed, and nobody else?
 
+mod beyond;
 mod command;
 mod last_use;
 mod prices;

@@ -53,13 +53,16 @@ fn each_exposure_is_named_with_its_key_and_by_one_line() {
             &format!("{AUTH}[server]\nlisten = '0.0.0.0:1'\nadmin = true\npredrain = '9s'\n{TLS}"),
             &[
                 "anyone who can reach 0.0.0.0:1 can call as `local` without a credential",
-                "can set breakers (`server.admin`)",
                 "shows the whole contract (`server.reflection`)",
             ],
         ),
         (
             &format!("{AUTH}[server]\nlisten = '0.0.0.0:1'\npredrain = '1s'\nreflection = false\n{TLS}client_ca = '/x/a'"),
             &["`server.predrain` is 1s"],
+        ),
+        (
+            "[ledger]\npath = 'data'\n[admin]\nlisten = '0.0.0.0:3'\nplaintext = 'behind-proxy'",
+            &["plaintext on 0.0.0.0:3 (`admin.plaintext`): keys of administrators can be read on the way"],
         ),
         (
             "[probes]\nlisten = '0.0.0.0:2'",

@@ -57,8 +57,19 @@ impl Process {
         Self::start(command, Some(config), &[])
     }
 
+    /// The same, where the configuration says where it listens.
+    pub(crate) fn listening(config: &Path) -> Self {
+        let mut command = program();
+        command.arg("serve");
+        Self::started(command, Some(config), &[])
+    }
+
     fn start(mut command: Command, config: Option<&Path>, variables: &[(&str, &str)]) -> Self {
         command.args(["serve", "--listen", "127.0.0.1:0"]);
+        Self::started(command, config, variables)
+    }
+
+    fn started(mut command: Command, config: Option<&Path>, variables: &[(&str, &str)]) -> Self {
         if let Some(config) = config {
             command.arg("--config").arg(config);
         }
