@@ -9,6 +9,7 @@ use crate::admin::{Administration, Administrator};
 use crate::caller::Peer;
 use crate::error::Error;
 use crate::identity::identities::Identities;
+use crate::identity::issuers::CheckedToken;
 use crate::identity::resolve::{Shown, Unproved};
 use crate::identity::{Action, CredentialKind, Identity, scopes};
 
@@ -99,6 +100,8 @@ pub(super) struct Asking<'r> {
     pub(super) administration: Option<&'r Administration>,
     pub(super) peer: &'r Peer,
     pub(super) headers: &'r HeaderMap,
+    /// What became of its token, if that was checked already.
+    pub(super) token: Option<&'r CheckedToken>,
     /// Whether the listener serves callers.
     pub(super) serves_calls: bool,
     /// Whether its connection is proof enough to operate.
@@ -110,6 +113,7 @@ impl Asking<'_> {
         Shown {
             headers: self.headers,
             certificate: self.peer.certificate.as_deref(),
+            token: self.token,
         }
     }
 

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::Either;
+use http::request::Parts;
 use http::{HeaderMap, Request, Response};
 use tokio::time::Instant;
 use tonic::body::Body;
@@ -21,6 +22,7 @@ use crate::caller::{Caller, Peer};
 use crate::error::Error;
 use crate::identity::Identity;
 use crate::identity::identities::Identities;
+use crate::identity::issuers::CheckedToken;
 use crate::identity::resolve::{Shown, Unproved};
 use crate::telemetry::observe::Observer;
 
@@ -97,18 +99,19 @@ impl Origin {
         self.caller
     }
 
-    /// Who a request from there with these headers proves to call.
+    /// Who a request from there with this head proves to call.
     ///
     /// # Errors
     /// [`Unproved`].
     pub(super) fn resolve(
         &self,
         identities: &Identities,
-        headers: &HeaderMap,
+        head: &Parts,
     ) -> Result<Arc<Identity>, Unproved> {
         let shown = Shown {
-            headers,
+            headers: &head.headers,
             certificate: self.peer.certificate.as_deref(),
+            token: head.extensions.get(),
         };
         let resolved = identities.resolve(shown, SystemTime::now());
         if let Err(unproved) = &resolved {
@@ -139,7 +142,9 @@ impl GrpcDoor {
     /// They are not shown.
     pub fn admit_to_metrics(&self, headers: &HeaderMap, origin: &Origin) -> Result<(), Error> {
         match &self.identities {
-            Some(identities) => access::admit_to_metrics(self.asking(identities, origin, headers)),
+            Some(identities) => {
+                access::admit_to_metrics(self.asking(identities, origin, headers, None))
+            }
             None => Ok(()),
         }
     }
@@ -149,12 +154,14 @@ impl GrpcDoor {
         identities: &'r Identities,
         origin: &'r Origin,
         headers: &'r HeaderMap,
+        token: Option<&'r CheckedToken>,
     ) -> Asking<'r> {
         Asking {
             identities,
             administration: self.administration.as_deref(),
             peer: &origin.peer,
             headers,
+            token,
             serves_calls: self.observer.is_some(),
             is_trusted: self.trusted.includes(&origin.peer),
         }
@@ -175,7 +182,8 @@ impl GrpcDoor {
         let who = match (&not_grpc, &self.identities) {
             // What this listener does not serve is refused as unknown, whoever asks.
             (None, Some(identities)) if self.intake.serves(request.uri().path()) => {
-                let asking = self.asking(identities, origin, request.headers());
+                let token = request.extensions().get();
+                let asking = self.asking(identities, origin, request.headers(), token);
                 access::admit(asking, request.uri().path())
             }
             (_, _) => Ok(None),

@@ -6,9 +6,9 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use http::request::Parts;
 use http::{HeaderMap, HeaderValue};
 use prost::Message as _;
-use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::admission::room::Held;
@@ -17,6 +17,7 @@ use crate::chat::Answer;
 use crate::error::{Code, Error};
 use crate::identity::Identity;
 use crate::identity::identities::Identities;
+use crate::identity::issuers::CheckedToken;
 use crate::identity::resolve::Unproved;
 use crate::serving::{
     CallHead, CallReading, Failure, Repeats, StreamEvent, StreamSpelling as _, Summary,
@@ -79,17 +80,17 @@ impl Translation {
         self.intake.rules.contract.method(path).is_some()
     }
 
-    /// Who a request from there with these headers proves to call.
+    /// Who a request from there with this head proves to call.
     ///
     /// # Errors
     /// [`Unproved`].
-    pub fn resolve(&self, origin: &Origin, headers: &HeaderMap) -> Result<Arc<Identity>, Unproved> {
-        origin.resolve(&self.identities, headers)
+    pub fn resolve(&self, origin: &Origin, head: &Parts) -> Result<Arc<Identity>, Unproved> {
+        origin.resolve(&self.identities, head)
     }
 
-    /// See [`Identities::keys_wanted`].
-    pub fn keys_wanted(&self, headers: &HeaderMap) -> Option<watch::Receiver<Option<SystemTime>>> {
-        self.identities.keys_wanted(headers, SystemTime::now)
+    /// See [`Identities::check_token`].
+    pub fn check_token(&self, headers: &HeaderMap) -> Option<CheckedToken> {
+        self.identities.check_token(headers, SystemTime::now)
     }
 
     /// A request of this caller from there, which takes up no memory yet.

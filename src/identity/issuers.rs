@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -65,7 +66,7 @@ pub enum TokenRefusal {
     Fault(TokenFault),
     /// It names a key that its issuer may have published since its keys were learned.
     KeyNotLearned(Arc<Issuer>),
-    /// No keys of its issuer are known, or the last ones are too old.
+    /// No keys of its issuer are known, the last ones are too old, or it names another one while its issuer cannot be reached.
     NoKeys(Arc<Issuer>),
 }
 
@@ -78,6 +79,8 @@ pub struct Issuer {
     looked: watch::Sender<Option<SystemTime>>,
     /// How many times somebody wanted them to be looked for.
     wishes: watch::Sender<u64>,
+    /// Whether the last try failed: it is not known which keys it has by now.
+    is_failing: AtomicBool,
 }
 
 impl PartialEq for Issuer {
@@ -101,6 +104,43 @@ pub struct GenuineToken {
     pub claims: TokenClaims,
     /// Which subjects of its issuer are callers.
     pub accounts: SubjectAccounts,
+}
+
+/// What became of the token of a request that was looked at before its door: so it is verified once.
+#[derive(Clone, Debug)]
+pub struct CheckedToken {
+    /// By whose keys.
+    issuers: Arc<Issuers>,
+    outcome: Result<Arc<GenuineToken>, TokenRefusal>,
+}
+
+impl CheckedToken {
+    /// Checks a token.
+    pub(super) fn of(issuers: &Arc<Issuers>, token: &str, now: SystemTime) -> Self {
+        Self {
+            issuers: Arc::clone(issuers),
+            outcome: issuers.verify(token, now),
+        }
+    }
+
+    /// Asks for the keys that the token needs, if they are not known and it makes sense to look for them. What is
+    /// returned changes when that has been tried.
+    pub fn keys_wanted(&self, now: SystemTime) -> Option<watch::Receiver<Option<SystemTime>>> {
+        match &self.outcome {
+            Ok(_) | Err(TokenRefusal::Fault(_)) => None,
+            Err(TokenRefusal::KeyNotLearned(issuer) | TokenRefusal::NoKeys(issuer)) => {
+                issuer.look_again(now)
+            }
+        }
+    }
+
+    /// What was found, if these issuers are believed still.
+    pub(super) fn outcome(
+        &self,
+        issuers: &Arc<Issuers>,
+    ) -> Option<Result<Arc<GenuineToken>, TokenRefusal>> {
+        Arc::ptr_eq(&self.issuers, issuers).then(|| self.outcome.clone())
+    }
 }
 
 /// A token that was verified a short time ago.
@@ -129,6 +169,7 @@ impl Issuer {
             keys: ArcSwapOption::empty(),
             looked: watch::Sender::new(None),
             wishes: watch::Sender::new(0),
+            is_failing: AtomicBool::new(false),
         }
     }
 
@@ -160,6 +201,7 @@ impl Issuer {
 
     /// Its keys could not be fetched at this time.
     pub fn has_failed(&self, at: SystemTime) {
+        self.is_failing.store(true, Ordering::Relaxed);
         self.looked.send_replace(Some(at));
     }
 }
@@ -180,21 +222,6 @@ impl Issuers {
         }
     }
 
-    /// Asks for the keys that this token needs, if they are not known and it makes sense to look for them. What is
-    /// returned changes when that has been tried.
-    pub fn keys_wanted(
-        &self,
-        token: &str,
-        now: SystemTime,
-    ) -> Option<watch::Receiver<Option<SystemTime>>> {
-        match self.verify(token, now) {
-            Ok(_) | Err(TokenRefusal::Fault(_)) => None,
-            Err(TokenRefusal::KeyNotLearned(issuer) | TokenRefusal::NoKeys(issuer)) => {
-                issuer.look_again(now)
-            }
-        }
-    }
-
     /// All issuers.
     pub fn all(&self) -> &[Arc<Issuer>] {
         &self.issuers
@@ -207,6 +234,7 @@ impl Issuers {
             None => true,
         };
         issuer.keys.store(Some(Arc::new(LearnedKeys { set, at })));
+        issuer.is_failing.store(false, Ordering::Relaxed);
         if changed {
             self.known().clear();
         }
@@ -255,7 +283,14 @@ impl Issuers {
                 claims,
                 accounts: issuer.settings.accounts,
             }),
-            Err(TokenFault::UnknownKey) => Err(TokenRefusal::KeyNotLearned(Arc::clone(issuer))),
+            Err(TokenFault::UnknownKey) => {
+                let issuer = Arc::clone(issuer);
+                // Its keys may have changed since: nothing is known about the token, which may be tried again.
+                Err(match issuer.is_failing.load(Ordering::Relaxed) {
+                    true => TokenRefusal::NoKeys(issuer),
+                    false => TokenRefusal::KeyNotLearned(issuer),
+                })
+            }
             Err(fault) => Err(TokenRefusal::Fault(fault)),
         }
     }

@@ -11,7 +11,7 @@ use crate::error::{CredentialFault, Error};
 use super::Identity;
 use super::certificate::{self, NamedCaller};
 use super::directory::{Directory, KeyState};
-use super::issuers::{REFRESH_AT_MOST, TokenRefusal};
+use super::issuers::{CheckedToken, REFRESH_AT_MOST, TokenRefusal};
 use super::key;
 use super::token::TokenFault;
 
@@ -22,6 +22,8 @@ pub struct Shown<'r> {
     pub headers: &'r HeaderMap,
     /// The certificate of its connection, if one was believed.
     pub certificate: Option<&'r ClientCertificate>,
+    /// What became of its token, if that was checked already.
+    pub token: Option<&'r CheckedToken>,
 }
 
 /// A proof in the head of a request.

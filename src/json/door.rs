@@ -101,7 +101,7 @@ impl JsonDoor {
         let (head, body) = request.into_parts();
         let inner = Arc::clone(&self.0);
         let translation = &inner.translation;
-        let who = translation.resolve(origin, &head.headers);
+        let who = translation.resolve(origin, &head);
         let held = translation.held(origin, &who);
         let unproved = who.as_ref().err().copied();
         let given = timeout_of(&head.headers);

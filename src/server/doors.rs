@@ -4,7 +4,7 @@ use std::future::ready;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -70,23 +70,27 @@ impl Doors {
     /// the body does once the response has begun.
     pub(super) fn answer<B>(
         &self,
-        request: Request<B>,
+        mut request: Request<B>,
         origin: &Origin,
         is_closed: bool,
     ) -> BoxFuture<'static, Response<DoorBody>>
     where
         B: Body<Data = Bytes, Error: Into<BoxError> + Send> + Send + Unpin + 'static,
     {
-        if let Some(mut looked) = self.translation.keys_wanted(request.headers()) {
-            let (doors, origin) = (self.clone(), origin.clone());
-            return async move {
-                // If the keys are not there by then, the token is judged by those that are.
-                let _ = timeout(KEYS_PATIENCE, looked.changed()).await;
-                doors.pass(request, &origin, is_closed).await
-            }
-            .boxed();
+        let Some(checked) = self.translation.check_token(request.headers()) else {
+            return self.pass(request, origin, is_closed);
+        };
+        let Some(mut looked) = checked.keys_wanted(SystemTime::now()) else {
+            request.extensions_mut().insert(checked);
+            return self.pass(request, origin, is_closed);
+        };
+        let (doors, origin) = (self.clone(), origin.clone());
+        async move {
+            // If the keys are not there by then, the token is judged by those that are.
+            let _ = timeout(KEYS_PATIENCE, looked.changed()).await;
+            doors.pass(request, &origin, is_closed).await
         }
-        self.pass(request, origin, is_closed)
+        .boxed()
     }
 
     /// Answers a request; the keys for its token are known, or cannot be had.

@@ -103,6 +103,25 @@ fn a_verified_token_is_not_believed_beyond_its_end_or_the_end_of_its_key() {
 }
 
 #[test]
+fn a_token_with_an_unknown_key_may_be_tried_again_while_its_issuer_cannot_be_reached() {
+    let (known, new) = (Signer::ed25519("known"), Signer::ed25519("new"));
+    let issuers = Issuers::new(vec![settings("ours")], &Issuers::default());
+    let issuer = Arc::clone(&issuers.all()[0]);
+    issuers.learn(&issuer, set(&[&known]), later(0));
+    let (genuine, unknown) = (token(&known, "ours", 600), token(&new, "ours", 600));
+    let not_learned = Some(TokenRefusal::KeyNotLearned(Arc::clone(&issuer)));
+    assert_eq!(refusal(&issuers, &unknown, later(1)), not_learned);
+
+    issuer.has_failed(later(30));
+
+    let unchecked = Some(TokenRefusal::NoKeys(Arc::clone(&issuer)));
+    assert_eq!(refusal(&issuers, &unknown, later(31)), unchecked);
+    assert_eq!(refusal(&issuers, &genuine, later(31)), None);
+    issuers.learn(&issuer, set(&[&known]), later(60));
+    assert_eq!(refusal(&issuers, &unknown, later(61)), not_learned);
+}
+
+#[test]
 fn keys_are_not_looked_for_more_often_than_is_polite() {
     let issuers = Issuers::new(vec![settings("ours")], &Issuers::default());
     let issuer = &issuers.all()[0];

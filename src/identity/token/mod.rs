@@ -342,10 +342,14 @@ impl<'t> Unverified<'t> {
     fn name(&self, claim: &str) -> Result<Option<String>, TokenFault> {
         match self.claims.get(claim) {
             None | Some(Value::Null) => Ok(None),
-            Some(Value::String(name)) => match (1..=MAX_NAME_BYTES).contains(&name.len()) {
-                true => Ok(Some(name.clone())),
-                false => Err(TokenFault::Claim),
-            },
+            Some(Value::String(name)) => {
+                // The names of callers stand in logs and reports.
+                let is_plain = !name.chars().any(char::is_control);
+                match is_plain && (1..=MAX_NAME_BYTES).contains(&name.len()) {
+                    true => Ok(Some(name.clone())),
+                    false => Err(TokenFault::Claim),
+                }
+            }
             Some(_) => Err(TokenFault::Claim),
         }
     }
