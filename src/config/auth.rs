@@ -10,7 +10,8 @@ use crate::identity::settings::{CertificateRole, OpenServices, Settings};
 use crate::server::ListenAddress;
 
 use super::accounts::{self, Placed};
-use super::issuers;
+use super::issuers::{self, IssuerLinks};
+use super::link::LinkReader;
 use super::mistake::Location;
 use super::quantity::parse_long_duration;
 use super::table::{Table, Value};
@@ -19,14 +20,18 @@ use super::table::{Table, Value};
 const TABLES: [&str; 3] = ["auth", "accounts", "keys"];
 
 /// Reads `[auth]`, `[[accounts]]` and `[[keys]]` of a service that listens here.
-pub(super) fn read(root: &mut Table<'_>, listen: &ListenAddress) -> Settings {
+pub(super) fn read(
+    root: &mut Table<'_>,
+    listen: &ListenAddress,
+    links: &LinkReader<'_>,
+) -> (Settings, IssuerLinks) {
     let is_open = !TABLES.iter().any(|table| root.has(table));
     let place = root.place.clone();
     let auth = root.section("auth");
     let here = auth.place.clone();
     let accounts = accounts::accounts(root);
     let keys = accounts::keys(root);
-    let settings = rules(auth, listen, is_open);
+    let (settings, reached) = rules(auth, listen, is_open, links);
     if is_open && !listen.is_local() {
         place.absent(
             format!("everybody who reaches {listen} could call, since nothing says who may"),
@@ -46,10 +51,15 @@ pub(super) fn read(root: &mut Table<'_>, listen: &ListenAddress) -> Settings {
             }
         }
     }
-    finished(settings, accounts, keys, &here)
+    (finished(settings, accounts, keys, &here), reached)
 }
 
-fn rules(mut auth: Table<'_>, listen: &ListenAddress, is_open: bool) -> Settings {
+fn rules(
+    mut auth: Table<'_>,
+    listen: &ListenAddress,
+    is_open: bool,
+    links: &LinkReader<'_>,
+) -> (Settings, IssuerLinks) {
     let default = Settings::default();
     let anonymous = auth.get("anonymous");
     let beyond = auth.or("anonymous_beyond_loopback", false, Value::boolean);
@@ -80,7 +90,7 @@ fn rules(mut auth: Table<'_>, listen: &ListenAddress, is_open: bool) -> Settings
         pattern.ok()
     });
     mtls.finish();
-    let issuers = issuers::issuers(&mut auth);
+    let (issuers, reached) = issuers::issuers(&mut auth, links);
     let settings = Settings {
         anonymous: match named {
             Some(named) => Some(named.to_owned()),
@@ -104,7 +114,7 @@ fn rules(mut auth: Table<'_>, listen: &ListenAddress, is_open: bool) -> Settings
         keys: Vec::new(),
     };
     auth.finish();
-    settings
+    (settings, reached)
 }
 
 /// The services that need no credential.

@@ -105,7 +105,9 @@ impl<'a> File<'a> {
             surroundings,
             &mut tls.admin,
         );
-        let identity = auth::read(&mut root, &server.listen);
+        // What holds for all connections comes first.
+        let transport = transport(root.section("transport"), &mut links);
+        let (identity, issuer_links) = auth::read(&mut root, &server.listen, &links);
         let telemetry = super::telemetry::read(root.section("telemetry"), surroundings);
         let callers = telemetry.callers.len();
         let metrics = super::metrics::read(root.section("metrics"), &identity, callers);
@@ -115,6 +117,7 @@ impl<'a> File<'a> {
             probes: listeners::probes(root.section("probes"), overrides),
             tls,
             identity,
+            issuer_links,
             admission: admission::admission(root.section("admission")),
             idempotency: admission::idempotency(root.section("idempotency")),
             ledger: ledger::ledger(root.section("ledger")),
@@ -127,7 +130,7 @@ impl<'a> File<'a> {
                 lock: health::lock(root.section("credential_lock")),
                 throttle: health::throttle(root.section("throttle")),
             },
-            transport: transport(root.section("transport"), &mut links),
+            transport,
             catalog: catalog(&mut root, &mut links, &mut retry, &mut prices, surroundings),
             prices,
             retry,

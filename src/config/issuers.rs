@@ -1,5 +1,6 @@
 //! `[[auth.issuers]]`: whose signed tokens are believed, and which callers they name.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,7 +10,9 @@ use crate::identity::is_label;
 use crate::identity::issuers::{IssuerSettings, KeySource, SubjectAccounts};
 use crate::identity::token::{Algorithm, IssuerRules};
 use crate::name::is_legal_name;
+use crate::provider::link::Link;
 
+use super::link::LinkReader;
 use super::table::{Table, Value};
 
 /// How far the clocks of an issuer and of the service may differ unless the file says otherwise ...
@@ -21,10 +24,17 @@ const LONGEST_LEEWAY: Duration = Duration::from_secs(5 * 60);
 /// The most issuers.
 const MOST_ISSUERS: usize = 16;
 
-/// Reads the issuers.
-pub(super) fn issuers(auth: &mut Table<'_>) -> Vec<IssuerSettings> {
+/// How the keys of each issuer are fetched, by its name.
+pub type IssuerLinks = BTreeMap<Arc<str>, Arc<Link>>;
+
+/// Reads the issuers, and how their keys are fetched.
+pub(super) fn issuers(
+    auth: &mut Table<'_>,
+    links: &LinkReader<'_>,
+) -> (Vec<IssuerSettings>, IssuerLinks) {
+    let mut reached = IssuerLinks::new();
     let Some(list) = auth.get("issuers") else {
-        return Vec::new();
+        return (Vec::new(), reached);
     };
     let tables = list.list().unwrap_or_default();
     if tables.len() > MOST_ISSUERS {
@@ -35,9 +45,10 @@ pub(super) fn issuers(auth: &mut Table<'_>) -> Vec<IssuerSettings> {
     }
     let mut issuers: Vec<IssuerSettings> = Vec::new();
     for value in &tables {
-        let Some(read) = value.table().and_then(issuer) else {
+        let Some((read, link)) = value.table().and_then(|table| issuer(table, links)) else {
             continue;
         };
+        reached.insert(Arc::clone(&read.rules.name), Arc::new(link));
         let is_same = |other: &&IssuerSettings| {
             other.rules.name == read.rules.name || other.rules.issuer == read.rules.issuer
         };
@@ -49,10 +60,10 @@ pub(super) fn issuers(auth: &mut Table<'_>) -> Vec<IssuerSettings> {
         }
         issuers.push(read);
     }
-    issuers
+    (issuers, reached)
 }
 
-fn issuer(mut table: Table<'_>) -> Option<IssuerSettings> {
+fn issuer(mut table: Table<'_>, links: &LinkReader<'_>) -> Option<(IssuerSettings, Link)> {
     let name = table.required("name", "give it a name, such as \"sso\"", name);
     let issuer = table.required("issuer", "write the `iss` of its tokens", filled);
     let audience = table.required(
@@ -65,6 +76,22 @@ fn issuer(mut table: Table<'_>) -> Option<IssuerSettings> {
         "write where its keys are: \"https://...\", or \"file:\" and a path",
         key_source,
     );
+    let link = match &keys {
+        Some(KeySource::File(_)) => {
+            for key in ["proxy", "ca_file"] {
+                if let Some(value) = table.get(key) {
+                    value.place.wrong(
+                        "the keys of this issuer are in a file, so nothing is fetched",
+                        "remove it, or write a URL in `jwks`",
+                    );
+                }
+            }
+            Link::default()
+        }
+        Some(KeySource::Url(url)) => links.of_issuer(&mut table, Some(url)),
+        // The URL is wrong, which has been noted.
+        None => links.of_issuer(&mut table, None),
+    };
     let algorithms = table.or("algorithms", Algorithm::USUAL.to_vec(), |value| {
         let choices = Algorithm::ALL.map(|algorithm| (algorithm.name(), algorithm));
         let items = value.list()?;
@@ -104,7 +131,7 @@ fn issuer(mut table: Table<'_>) -> Option<IssuerSettings> {
         );
     }
     table.finish();
-    Some(IssuerSettings {
+    let settings = IssuerSettings {
         rules: IssuerRules {
             name: name?.into(),
             issuer: issuer?,
@@ -118,7 +145,8 @@ fn issuer(mut table: Table<'_>) -> Option<IssuerSettings> {
         },
         keys: keys?,
         accounts,
-    })
+    };
+    Some((settings, link))
 }
 
 /// A name that is a part of the ids of callers.

@@ -76,9 +76,7 @@ impl<'a> LinkReader<'a> {
 
 impl LinkReader<'_> {
     fn link(&mut self, table: &mut Table<'_>) -> Link {
-        let authorities = table.or("ca_file", Vec::new(), |value| {
-            certificates(value, self.surroundings, tls::authorities)
-        });
+        let authorities = authorities_of(table, self.surroundings);
         let file = table.get("client_certificate_file");
         let identity = identity(table, self.surroundings);
         let path = file.as_ref().and_then(Value::text);
@@ -105,6 +103,19 @@ impl LinkReader<'_> {
         proxy::read(table, url, &self.environment, self.surroundings)
     }
 
+    /// How the keys of an issuer of callers' tokens are fetched: with its own authorities besides those for all providers, and
+    /// through its own proxy or that of the environment. `url` is `None` if it is wrong.
+    pub(super) fn of_issuer(&self, table: &mut Table<'_>, url: Option<&str>) -> Link {
+        let mut authorities = self.common.authorities.clone();
+        authorities.append(&mut authorities_of(table, self.surroundings));
+        authorities.dedup();
+        Link {
+            authorities,
+            proxy: self.proxy_of(table, url),
+            ..Link::default()
+        }
+    }
+
     /// The token of this source for a provider that is reached by this link. Equal ones are one object.
     pub(super) fn token(
         &mut self,
@@ -129,6 +140,12 @@ impl LinkReader<'_> {
         self.tokens.push(Arc::clone(&token));
         token
     }
+}
+
+fn authorities_of(table: &mut Table<'_>, surroundings: &Surroundings<'_>) -> Vec<Vec<u8>> {
+    table.or("ca_file", Vec::new(), |value| {
+        certificates(value, surroundings, tls::authorities)
+    })
 }
 
 fn identity(table: &mut Table<'_>, surroundings: &Surroundings<'_>) -> Option<ClientKeyPair> {

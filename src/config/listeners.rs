@@ -166,7 +166,7 @@ pub(super) fn admin(
 /// Notes it if no credential could open the listener for operators, which wants one. `has_store` says whether keys can be
 /// made while the service runs.
 pub(super) fn judge_admin(
-    root: &Place<'_>,
+    root: &Location<'_>,
     settings: &AdminSettings,
     identity: &identity::settings::Settings,
     has_store: bool,

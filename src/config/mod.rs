@@ -45,6 +45,7 @@ mod table;
 mod telemetry;
 mod warnings;
 
+pub use issuers::IssuerLinks;
 pub use mistake::{Mistake, Mistakes};
 pub use overrides::Overrides;
 pub use quantity::{parse_duration, parse_long_duration};
@@ -93,6 +94,8 @@ pub struct Config {
     pub admission: crate::admission::Settings,
     /// Who may call.
     pub identity: crate::identity::settings::Settings,
+    /// How the keys of the issuers of callers' tokens are fetched.
+    pub issuer_links: IssuerLinks,
     /// How much is remembered of calls with idempotency keys.
     pub idempotency: idempotency::Settings,
     /// Where calls and their costs are written down.

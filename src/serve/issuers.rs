@@ -10,39 +10,42 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
+use crate::config::IssuerLinks;
 use crate::identity::issuers::{Issuer, Issuers, REFRESH_AT_MOST, REFRESH_EVERY};
 use crate::outbound::{self, Client};
-use crate::provider::link::Link;
 
 /// The owners of all keys. They end when this is dropped.
 #[derive(Default)]
 pub(super) struct IssuerKeys {
     /// Whose keys are fetched.
     issuers: Arc<Issuers>,
+    /// How each is reached.
+    links: IssuerLinks,
     owners: JoinSet<()>,
 }
 
 impl IssuerKeys {
-    /// Fetches the keys of these issuers from now on, and of no others.
-    pub(super) fn follow(&mut self, issuers: &Arc<Issuers>) {
-        if Arc::ptr_eq(&self.issuers, issuers) {
+    /// Fetches the keys of these issuers from now on, each by its link, and of no others.
+    pub(super) fn follow(&mut self, issuers: &Arc<Issuers>, links: IssuerLinks) {
+        if Arc::ptr_eq(&self.issuers, issuers) && self.links == links {
             return;
         }
         self.owners.abort_all();
         self.issuers = Arc::clone(issuers);
-        if issuers.all().is_empty() {
-            return;
-        }
-        let client = match Client::new(&Link::default()) {
-            Ok(client) => client,
-            Err(error) => {
-                return warn!(%error, "the keys of the issuers of tokens cannot be fetched");
-            }
-        };
         for issuer in issuers.all() {
-            let owner = own(Arc::clone(issuers), Arc::clone(issuer), client.clone());
-            self.owners.spawn(owner);
+            let name = &issuer.settings().rules.name;
+            let link = links.get(name).cloned().unwrap_or_default();
+            match Client::new(&link) {
+                Ok(client) => {
+                    let owner = own(Arc::clone(issuers), Arc::clone(issuer), client);
+                    self.owners.spawn(owner);
+                }
+                Err(error) => {
+                    warn!(issuer = &**name, %error, "the keys of an issuer of tokens cannot be fetched");
+                }
+            }
         }
+        self.links = links;
     }
 }
 
@@ -50,7 +53,8 @@ impl IssuerKeys {
 async fn own(issuers: Arc<Issuers>, issuer: Arc<Issuer>, client: Client) {
     let name = &issuer.settings().rules.name;
     let mut wishes = issuer.wishes();
-    let mut is_failing = false;
+    // Why the last try failed, so that a cause is logged once.
+    let mut failure: Option<String> = None;
     loop {
         wishes.mark_unchanged();
         let began = Instant::now();
@@ -59,7 +63,7 @@ async fn own(issuers: Arc<Issuers>, issuer: Arc<Issuer>, client: Client) {
         let next = match fetched {
             Ok(set) => {
                 issuers.learn(&issuer, set, now);
-                if std::mem::take(&mut is_failing) {
+                if failure.take().is_some() {
                     info!(
                         issuer = &**name,
                         "the keys of an issuer of tokens are there again"
@@ -69,12 +73,14 @@ async fn own(issuers: Arc<Issuers>, issuer: Arc<Issuer>, client: Client) {
             }
             Err(error) => {
                 issuer.has_failed(now);
-                if !std::mem::replace(&mut is_failing, true) {
+                let error = error.to_string();
+                if failure.as_ref() != Some(&error) {
                     warn!(
                         issuer = &**name,
-                        %error,
+                        error,
                         "the keys of an issuer of tokens cannot be fetched; those that are known are used for a day"
                     );
+                    failure = Some(error);
                 }
                 began + REFRESH_AT_MOST
             }

@@ -201,7 +201,7 @@ impl Reloader {
         };
         let check_every = judged.config.reload.check_every;
         let mut issuer_keys = IssuerKeys::default();
-        issuer_keys.follow(&identities.issuers());
+        issuer_keys.follow(&identities.issuers(), judged.config.issuer_links.clone());
         Self {
             watch: watch(file.as_deref(), &running, &key_files, check_every),
             file,

@@ -6,7 +6,7 @@ mod last_use;
 mod prices;
 mod record;
 mod rights;
-mod support;
+pub(crate) mod support;
 mod unknown;
 
 use std::collections::HashMap;

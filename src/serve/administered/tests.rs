@@ -82,6 +82,7 @@ impl Place {
             let shown = Shown {
                 headers: &headers,
                 certificate: None,
+                token: None,
             };
             self.administration.identities().resolve(shown, at).unwrap();
         }

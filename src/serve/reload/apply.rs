@@ -111,7 +111,8 @@ impl Reloader {
                 "accounts and keys were not changed: they do not fit those in the store"
             ),
         }
-        self.issuer_keys.follow(&self.identities.issuers());
+        self.issuer_keys
+            .follow(&self.identities.issuers(), config.issuer_links);
         self.longest_end.set(&config.server);
         let routes = self.dispatcher.routes();
         for name in renewed {

@@ -18,7 +18,7 @@ use tonic::{Request, Status};
 use crate::support::{Gateway, ONE_MODEL, program};
 
 /// All that an administrator can be allowed.
-pub(super) const ALL: [Action; 6] = [
+pub(crate) const ALL: [Action; 6] = [
     Action::LedgerRead,
     Action::Operate,
     Action::AdminAccounts,
@@ -27,11 +27,11 @@ pub(super) const ALL: [Action; 6] = [
     Action::AdminRead,
 ];
 
-pub(super) type AdminClient = AdminServiceClient<InterceptedService<Channel, Bearer>>;
+pub(crate) type AdminClient = AdminServiceClient<InterceptedService<Channel, Bearer>>;
 
 /// Shows a key with each request.
 #[derive(Clone)]
-pub(super) struct Bearer(MetadataValue<Ascii>);
+pub(crate) struct Bearer(MetadataValue<Ascii>);
 
 impl Interceptor for Bearer {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
@@ -43,17 +43,17 @@ impl Interceptor for Bearer {
 }
 
 /// A running service whose store has the caller `ops`, which may do everything in administration.
-pub(super) struct Administered {
-    pub(super) gateway: Gateway,
+pub(crate) struct Administered {
+    pub(crate) gateway: Gateway,
     /// The data directory.
-    pub(super) data: PathBuf,
+    pub(crate) data: PathBuf,
     /// The secret of the key of `ops`.
-    pub(super) ops: String,
+    pub(crate) ops: String,
 }
 
 impl Administered {
     /// Starts a service with one simulated model and what `more` says. `name` is that of its data directory.
-    pub(super) async fn start(name: &str, more: &str) -> Self {
+    pub(crate) async fn start(name: &str, more: &str) -> Self {
         let data = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("admin-{name}"));
         let _ = fs::remove_dir_all(&data);
         let actions = ALL.map(|action| action.as_str_name().trim_start_matches("ACTION_"));
@@ -67,7 +67,7 @@ impl Administered {
     }
 
     /// Where the service listens for operators.
-    pub(super) fn admin_address(&self) -> String {
+    pub(crate) fn admin_address(&self) -> String {
         match self.gateway.admin.as_ref().unwrap() {
             ListenAddress::Tcp(address) => address.to_string(),
             ListenAddress::Unix(path) => format!("unix:{}", path.display()),
@@ -75,7 +75,7 @@ impl Administered {
     }
 
     /// A connection to the listener for operators.
-    pub(super) async fn admin_channel(&self) -> Channel {
+    pub(crate) async fn admin_channel(&self) -> Channel {
         let address = format!("http://{}", self.admin_address());
         Channel::from_shared(address)
             .unwrap()
@@ -85,17 +85,17 @@ impl Administered {
     }
 
     /// A client that shows the key of `ops`.
-    pub(super) async fn client(&self) -> AdminClient {
+    pub(crate) async fn client(&self) -> AdminClient {
         self.client_with(&self.ops).await
     }
 
-    pub(super) async fn client_with(&self, secret: &str) -> AdminClient {
+    pub(crate) async fn client_with(&self, secret: &str) -> AdminClient {
         let channel = self.admin_channel().await;
         AdminServiceClient::with_interceptor(channel, Bearer(bearer(secret)))
     }
 
     /// Makes a caller.
-    pub(super) async fn account(&self, admin: &mut AdminClient, id: &str) {
+    pub(crate) async fn account(&self, admin: &mut AdminClient, id: &str) {
         let request = PutAccountRequest {
             account: Some(caller(id)),
             comment: String::new(),
@@ -104,7 +104,7 @@ impl Administered {
     }
 
     /// Makes a key of this account; its id and its secret.
-    pub(super) async fn key(&self, admin: &mut AdminClient, account: &str) -> (String, String) {
+    pub(crate) async fn key(&self, admin: &mut AdminClient, account: &str) -> (String, String) {
         let request = CreateKeyRequest {
             key: Some(Key {
                 account: account.to_owned(),
@@ -117,7 +117,7 @@ impl Administered {
     }
 
     /// Every file in the data directory.
-    pub(super) fn files(&self) -> Vec<(PathBuf, Vec<u8>)> {
+    pub(crate) fn files(&self) -> Vec<(PathBuf, Vec<u8>)> {
         let mut files = Vec::new();
         let mut folders = vec![self.data.clone()];
         while let Some(folder) = folders.pop() {
@@ -134,7 +134,7 @@ impl Administered {
 }
 
 /// A caller that may do what callers may.
-pub(super) fn caller(id: &str) -> Account {
+pub(crate) fn caller(id: &str) -> Account {
     Account {
         id: id.to_owned(),
         kind: AccountKind::Caller.into(),
@@ -143,7 +143,7 @@ pub(super) fn caller(id: &str) -> Account {
 }
 
 /// A scope for this action, for all scenarios.
-pub(super) fn scope(action: Action) -> Scope {
+pub(crate) fn scope(action: Action) -> Scope {
     let scenarios = match action {
         Action::Generate => vec!["*".to_owned()],
         _ => Vec::new(),
@@ -155,12 +155,12 @@ pub(super) fn scope(action: Action) -> Scope {
     }
 }
 
-pub(super) fn bearer(secret: &str) -> MetadataValue<Ascii> {
+pub(crate) fn bearer(secret: &str) -> MetadataValue<Ascii> {
     format!("Bearer {secret}").parse().unwrap()
 }
 
 /// The request with a key.
-pub(super) fn authorized<T>(mut request: Request<T>, secret: &str) -> Request<T> {
+pub(crate) fn authorized<T>(mut request: Request<T>, secret: &str) -> Request<T> {
     request
         .metadata_mut()
         .insert("authorization", bearer(secret));
@@ -168,21 +168,21 @@ pub(super) fn authorized<T>(mut request: Request<T>, secret: &str) -> Request<T>
 }
 
 /// `modelway keys` on the store itself.
-pub(super) fn keys_command(data: &Path, arguments: &[&str]) -> Command {
+pub(crate) fn keys_command(data: &Path, arguments: &[&str]) -> Command {
     let mut command = program();
     command.arg("keys").args(arguments).arg("--data").arg(data);
     command
 }
 
 /// What `modelway keys` says, which must do as it is asked.
-pub(super) fn keys(data: &Path, arguments: &[&str]) -> Output {
+pub(crate) fn keys(data: &Path, arguments: &[&str]) -> Output {
     let output = keys_command(data, arguments).output().unwrap();
     assert!(output.status.success(), "{arguments:?}: {output:?}");
     output
 }
 
 /// The secret that a command has written.
-pub(super) fn secret_of(output: &Output) -> String {
+pub(crate) fn secret_of(output: &Output) -> String {
     let text = String::from_utf8(output.stdout.clone()).unwrap();
     let secret = text.strip_suffix('\n').unwrap();
     assert_eq!(secret.len(), 53, "{text}");

@@ -109,6 +109,7 @@ const REASONS: [(&str, &[&str]); 12] = [
             "not the URL of an issuer of tokens",
             "not a path below the base URL",
             "in plaintext to",
+            "so nothing is fetched",
             "keys of administrators would travel in plaintext",
             "nobody could operate the service",
             "everybody who reaches",
