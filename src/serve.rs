@@ -1,6 +1,7 @@
 //! `modelway` and `modelway serve`: sets up a service from its configuration, runs it and ends it.
 
 mod administered;
+mod announcing;
 mod banner;
 mod exporting;
 mod files;
@@ -36,6 +37,7 @@ use crate::dispatch::dispatcher::Dispatcher;
 use crate::identity::identities::Identities;
 use crate::ledger::{Ledger, Recovered};
 use crate::limits::Limits;
+use crate::limits::book::LimitBook;
 use crate::outbound::notify::{NoticeSender, NoticeWorker};
 use crate::server::{Core, ListenAddress, Listener, Listeners};
 use crate::serving::control::configuration::ConfigurationFacts;
@@ -44,9 +46,10 @@ use crate::telemetry::export::{ExportCounts, SpanQueue};
 use crate::telemetry::logging::call_log::CallLog;
 use crate::telemetry::metrics::Metrics;
 
+use self::announcing::Announcing;
 use self::exporting::Exporting;
 pub use self::files::raise_limit;
-pub use self::limits::UsedError;
+pub use self::limits::UnheldLimits;
 pub use self::notify::Notifier;
 use self::reload::Provenance;
 use self::runtimes::Runtimes;
@@ -75,6 +78,10 @@ pub struct Service {
     call_log: Arc<CallLog>,
     dispatcher: Arc<Dispatcher>,
     limits: Limits,
+    /// Makes them from those of the file and those of the store.
+    book: Arc<LimitBook>,
+    /// Announces their thresholds; `None` without a control store.
+    announcing: Option<Announcing>,
     notices: NoticeWorker,
     /// Gives notices to that.
     notice_sender: NoticeSender,

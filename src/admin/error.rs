@@ -2,6 +2,7 @@
 
 use crate::error::Violation;
 use crate::identity::directory::complaints::{DirectoryMistake, list};
+use crate::limits::book::{LimitConflict, UnknownUse, UnusedLimits};
 use crate::store::StoreError;
 
 use super::prices::PriceConflict;
@@ -30,6 +31,9 @@ pub enum AdminError {
     /// The ledger cannot be read or written.
     #[error("the ledger {0}")]
     Ledger(String),
+    /// It cannot be told what was used of limits that are new.
+    #[error(transparent)]
+    Use(#[from] UnknownUse),
     /// The system has no random numbers.
     #[error("the system gives no random numbers, so no key can be made; try again")]
     NoRandomness,
@@ -70,6 +74,17 @@ impl AdminError {
     }
 }
 
+/// Why a change of the store is not taken over.
+#[derive(Debug, thiserror::Error)]
+pub enum Unfollowed {
+    /// The store cannot be read.
+    #[error("the control store {0}")]
+    Store(#[from] StoreError),
+    /// It cannot be told what was used of limits that are new.
+    #[error(transparent)]
+    Use(#[from] UnknownUse),
+}
+
 /// The control store cannot be used beside the configuration file.
 #[derive(Debug, thiserror::Error)]
 pub enum UnusableStore {
@@ -82,4 +97,28 @@ pub enum UnusableStore {
     /// Its accounts and keys do not fit those of the file.
     #[error("accounts and keys of file and store: {}", list(.0))]
     Mistakes(Vec<DirectoryMistake>),
+    /// Its limits do not fit those of the file.
+    #[error("limits of file and store: {0}")]
+    Limits(#[from] LimitConflict),
+    /// It cannot be told what was used of its limits.
+    #[error(transparent)]
+    Use(#[from] UnknownUse),
+}
+
+impl From<UnusedLimits> for UnusableStore {
+    fn from(unused: UnusedLimits) -> Self {
+        match unused {
+            UnusedLimits::Conflict(conflict) => Self::Limits(conflict),
+            UnusedLimits::Use(error) => Self::Use(error),
+        }
+    }
+}
+
+impl From<Unfollowed> for AdminError {
+    fn from(unfollowed: Unfollowed) -> Self {
+        match unfollowed {
+            Unfollowed::Store(error) => Self::Store(error),
+            Unfollowed::Use(error) => Self::Use(error),
+        }
+    }
 }

@@ -8,6 +8,7 @@ mod audited;
 mod error;
 mod fields;
 mod keys;
+mod limits;
 mod prices;
 mod rights;
 mod standing;
@@ -30,14 +31,16 @@ use crate::identity::key::KeyHash;
 use crate::identity::record::{AccountRecord, KeyRecord};
 use crate::identity::settings::Settings;
 use crate::ledger::{Files, Ledger};
-use crate::limits::Limits;
+use crate::limits::book::{LimitBook, StoreLimits, UnusedLimits};
+use crate::limits::{Limits, Now};
 use crate::locked::locked;
 use crate::store::{Store, StoreError, StoreReading};
 
 pub use self::accounts::{AccountChange, ListedAccount};
 pub use self::audited::EventPage;
-pub use self::error::{AdminError, NoSuch, UnusableStore};
+pub use self::error::{AdminError, NoSuch, Unfollowed, UnusableStore};
 pub use self::keys::{KeyWish, ListedKey, MadeKey, Revocation, Rotation};
+pub use self::limits::{GrantWish, LimitChange, ListedLimit, StateFilter};
 pub use self::prices::{
     CompiledPrices, FilePrices, ListedPrice, MOST_PRICES, PriceBoard, PriceConflict, PricedUnknown,
     PricesWish, PutPrices, UnknownWish, WantedPrice,
@@ -115,6 +118,8 @@ pub struct Administration {
     store: Store,
     /// Who may call: those of the file, which the configuration changes, and those of the store.
     identities: Arc<Identities>,
+    /// What they may use: limits of the file, which the configuration changes, and those of the store.
+    book: Arc<LimitBook>,
     /// The configuration file's name, for messages.
     file: String,
     /// What models cost: by the file, which the configuration changes, and by the store.
@@ -167,6 +172,7 @@ impl Administration {
             ledger_files: None,
             store,
             identities,
+            book: Arc::new(LimitBook::new(Limits::none(), Box::new(|_| Ok(Vec::new())))),
             file: file.into(),
             follower: OnceLock::new(),
             announced: Mutex::new(Some(version)),
@@ -216,6 +222,18 @@ impl Administration {
         own.or_else(|| self.ledger_files.clone())
     }
 
+    /// Has limits of the store hold from now on, beside those of the file that this book follows.
+    ///
+    /// # Errors
+    /// [`UnusableStore`].
+    pub fn limiting(mut self, book: Arc<LimitBook>) -> Result<Self, UnusableStore> {
+        let limits = self.limits_in_store()?;
+        let directory = self.identities.directory();
+        book.follow_store(limits, &directory, Now::of_clocks())?;
+        self.book = book;
+        Ok(self)
+    }
+
     /// Who may call.
     pub fn identities(&self) -> &Arc<Identities> {
         &self.identities
@@ -239,6 +257,11 @@ impl Administration {
         self.store.read(StoreObjects::read)
     }
 
+    fn limits_in_store(&self) -> Result<StoreLimits, StoreError> {
+        let now = SystemTime::now();
+        self.store.read(|reading| limits::read(reading, now))
+    }
+
     /// Calls this follower after every change from now on. Only the first follower is kept.
     pub fn follow_changes(&self, follower: Follower) {
         let _ = self.follower.set(follower);
@@ -254,8 +277,8 @@ impl Administration {
     /// Looks whether another process has changed the store, and tells the follower. To be called every half second.
     ///
     /// # Errors
-    /// [`StoreError`]. Then the follower goes on with what it knows.
-    pub fn look(&self) -> Result<bool, StoreError> {
+    /// [`Unfollowed`]. Then the follower goes on with what it knows.
+    pub fn look(&self) -> Result<bool, Unfollowed> {
         let mut announced = locked(&self.announced);
         let version = self.store.others_version()?;
         if Some(version) == *announced {
@@ -281,7 +304,7 @@ impl Administration {
         Ok(value)
     }
 
-    fn notify_follower(&self) -> Result<(), StoreError> {
+    fn notify_follower(&self) -> Result<(), Unfollowed> {
         let objects = self.objects()?;
         let StoreObjects { accounts, keys } = objects.clone();
         if let Err(mistakes) = self.identities.follow_store(accounts, keys) {
@@ -296,6 +319,16 @@ impl Administration {
         if let Err(conflict) = self.prices.follow_store(prices) {
             // As with accounts, another process has made this change.
             warn!(%conflict, "the prices of the control store do not fit those of the file, so they are not used");
+        }
+        let directory = self.identities.directory();
+        let limits = self.limits_in_store()?;
+        match self.book.follow_store(limits, &directory, Now::of_clocks()) {
+            Ok(()) => {}
+            Err(UnusedLimits::Use(error)) => return Err(error.into()),
+            Err(UnusedLimits::Conflict(conflict)) => warn!(
+                %conflict,
+                "the limits of the control store do not fit those of the file, so its changes are not used"
+            ),
         }
         if let Some(follower) = self.follower.get() {
             follower(&objects);

@@ -10,6 +10,9 @@ use crate::admin::{Administration, Administrator};
 use crate::config::{check, reading};
 use crate::identity::identities::Identities;
 use crate::identity::settings::Settings;
+use crate::ledger::{Durability, Files};
+use crate::limits::book::{LimitBook, UseAsked};
+use crate::limits::{LimitGround, Limits, Now};
 use crate::store::Store;
 
 use super::environment::environment;
@@ -37,13 +40,49 @@ pub(super) struct OpenedStore {
     pub(super) by: Administrator,
 }
 
+/// Where a store is, and what the configuration says beside it.
+struct StorePlace {
+    data: PathBuf,
+    settings: Settings,
+    ground: LimitGround,
+}
+
 impl StoreArguments {
     /// Opens the store. It is created only if `creates` says so.
     ///
     /// # Errors
     /// What is wrong, in words.
     pub(super) fn open(&self, creates: bool) -> Result<OpenedStore, String> {
-        let (data, settings, file) = self.place()?;
+        self.open_at(self.place()?, creates)
+    }
+
+    /// The same, with the limits of file and store and what the ledger says is used of them.
+    ///
+    /// # Errors
+    /// What is wrong, in words.
+    pub(super) fn open_with_limits(&self, creates: bool) -> Result<OpenedStore, String> {
+        let place = self.place()?;
+        let (data, ground) = (place.data.clone(), place.ground.clone());
+        let OpenedStore { administration, by } = self.open_at(place, creates)?;
+        let files = Files::in_directory(&data, Durability::Process);
+        let used = move |asked: UseAsked| asked.read(&files);
+        let book = Arc::new(LimitBook::new(Limits::none(), Box::new(used)));
+        let administration = administration.limiting(Arc::clone(&book));
+        let administration = administration.map_err(|error| error.to_string())?;
+        let directory = administration.identities().directory();
+        let now = Now::of_clocks();
+        let used = book.prepare_file(&ground, &directory, now);
+        let used = used.map_err(|error| error.to_string())?;
+        book.follow_file(ground, &directory, used, now);
+        Ok(OpenedStore { administration, by })
+    }
+
+    fn open_at(&self, place: StorePlace, creates: bool) -> Result<OpenedStore, String> {
+        let StorePlace {
+            data,
+            settings,
+            ground,
+        } = place;
         let identities = Identities::new(settings)
             .map_err(|mistakes| crate::identity::directory::complaints::list(&mistakes))?;
         let store = match creates {
@@ -51,7 +90,7 @@ impl StoreArguments {
             false => Store::open_existing(&data),
         };
         let store = store.map_err(|error| format!("the control store {error}"))?;
-        let administration = Administration::new(store, Arc::new(identities), file);
+        let administration = Administration::new(store, Arc::new(identities), ground.file);
         Ok(OpenedStore {
             administration: administration.map_err(|error| error.to_string())?,
             by: Administrator::at_command_line(rustix::process::getuid().as_raw()),
@@ -59,9 +98,13 @@ impl StoreArguments {
     }
 
     /// The data directory, and what the file says beside it.
-    fn place(&self) -> Result<(PathBuf, Settings, String), String> {
+    fn place(&self) -> Result<StorePlace, String> {
         if let Some(data) = &self.data {
-            return Ok((data.clone(), Settings::default(), String::new()));
+            return Ok(StorePlace {
+                data: data.clone(),
+                settings: Settings::default(),
+                ground: LimitGround::default(),
+            });
         }
         let overrides = environment();
         let Some(path) = self.config.clone().or_else(|| overrides.config.clone()) else {
@@ -85,8 +128,13 @@ impl StoreArguments {
                 lines.join("\n")
             )
         })?;
+        let ground = config.limit_ground(&name);
         match config.ledger.path {
-            Some(data) => Ok((data, config.identity, name)),
+            Some(data) => Ok(StorePlace {
+                data,
+                settings: config.identity,
+                ground,
+            }),
             None => Err(format!(
                 "`{name}` sets no `ledger.path`, so there is no control store; set it, or name the data directory with --data"
             )),

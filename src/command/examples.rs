@@ -67,6 +67,17 @@ Examples:
 A key is shown once. It is kept as its SHA-256, never stands on a command line, and a running service takes a change of its
 store over within a second.";
 
+pub(super) const LIMITS: &str = "\
+Examples:
+  modelway limits put everybody-day --requests 10000 --window day --data data --comment \"to begin with\"
+  modelway limits list --data data
+  modelway limits grant everybody-day --amount 500 --data data --comment \"the fair\"
+  modelway limits states --data data
+  modelway limits delete everybody-day --data data
+
+A running service takes a change of its store over within a second, and what --server changes holds when it is answered. With
+--data alone, nothing is known of the configuration: names of scenarios and models are not checked.";
+
 pub(super) const AUDIT: &str = "\
 Examples:
   modelway audit list --since 7d --data data

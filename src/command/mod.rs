@@ -20,6 +20,7 @@ mod failure;
 mod health;
 mod keys;
 mod ledger;
+mod limits;
 mod live;
 mod man;
 mod records;
@@ -45,6 +46,7 @@ use self::export::ExportArguments;
 use self::health::HealthArguments;
 use self::keys::KeysArguments;
 use self::ledger::LedgerArguments;
+use self::limits::LimitsArguments;
 use self::man::ManArguments;
 use self::serve::ServeArguments;
 use self::usage::UsageArguments;
@@ -87,6 +89,10 @@ enum Command {
     /// Makes, lists, replaces and revokes API keys: in the control store itself, or through a running service.
     #[command(after_help = examples::KEYS)]
     Keys(KeysArguments),
+    /// Lists, writes and removes limits, adds to them, and shows what is left of them: in the control store itself, or
+    /// through a running service.
+    #[command(after_help = examples::LIMITS)]
+    Limits(LimitsArguments),
     /// Shows what administrators changed, and checks that nobody has edited the record of it.
     #[command(after_help = examples::AUDIT)]
     Audit(AuditArguments),
@@ -126,6 +132,7 @@ pub fn run() -> ExitCode {
         Command::Explain(explain) => explain.run(),
         Command::Health(health) => health.run(),
         Command::Keys(keys) => keys.run(),
+        Command::Limits(limits) => limits.run(),
         Command::Audit(audit) => audit.run(),
         Command::Ledger(ledger) => ledger.run(),
         Command::Usage(usage) => usage.run(),

@@ -1,6 +1,7 @@
 //! `[[limits]]`: what callers may use. `[notify]`: who is told when little of it is left.
 
 mod accounts;
+mod ground;
 mod names;
 
 use std::sync::Arc;
@@ -8,10 +9,10 @@ use std::sync::Arc;
 use crate::dispatch::target::Catalog;
 use crate::error::LimitUnit;
 use crate::identity::Labels;
-use crate::ledger::{self, Durability, OnFailure};
+use crate::ledger;
 use crate::limits::{
-    Enforcement, Limit, LimitDimension, LimitMatch, LimitWindow, MOST_APPLYING, MOST_THRESHOLDS,
-    TooManyLimits, Zone, at_most_applying,
+    Enforcement, HIGHEST_COUNT, LedgerLack, Limit, LimitDimension, LimitMatch, LimitWindow,
+    MOST_APPLYING, MOST_DESCRIPTION, MOST_THRESHOLDS, TooManyLimits, Zone, at_most_applying,
 };
 use crate::money::decimal;
 use crate::name::is_legal_name;
@@ -24,9 +25,6 @@ use super::table::{Table, Value};
 
 pub(super) use self::accounts::KnownAccounts;
 use self::names::KnownNames;
-
-/// The largest count that a limit can have.
-const HIGHEST_COUNT: u64 = 1_000_000_000_000_000;
 
 /// What one thing is that a limit counts, by its key.
 const UNITS: [(&str, LimitUnit); 5] = [
@@ -104,6 +102,7 @@ fn limit(
 ) -> Option<Limit> {
     let place = table.place.clone();
     let id = table.required("id", "give it an id, such as \"team-month\"", id);
+    let description = table.or("description", String::new(), description);
     let matching = matching(table.section("match"), known);
     let per = table.or("per", Vec::new(), |value| per(value, known));
     let counted = counted(&mut table);
@@ -133,7 +132,7 @@ fn limit(
     let zone = zone.unwrap_or_else(|| accounts.zone(&matching.accounts));
     let limit = Limit {
         id: id?.into(),
-        description: String::new(),
+        description,
         matching,
         per,
         unit,
@@ -152,26 +151,10 @@ fn limit(
 
 /// Whether it can be known what is spent.
 fn of_money(limit: &Limit, place: &Location<'_>, beneath: &Beneath<'_>) {
-    let ledger = beneath.ledger;
-    let lacks = match () {
-        () if limit.enforcement != Enforcement::Hard => None,
-        () if ledger.path.is_none() => Some((
-            "a ledger, from which it learns after a restart what is spent",
-            "add `[ledger]` with `path = \"data\"`",
-        )),
-        () if ledger.durability == Durability::None => Some((
-            "a ledger that outlives the process",
-            "set `ledger.durability = \"process\"`",
-        )),
-        () if ledger.on_failure == OnFailure::Unrecorded => Some((
-            "a ledger without which nothing is sent",
-            "set `ledger.on_failure = \"refuse\"`",
-        )),
-        () => None,
-    };
-    if let Some((what, remedy)) = lacks {
+    let lack = LedgerLack::of(beneath.ledger);
+    if let Some(LedgerLack { needs, remedy }) = lack.filter(|_| limit.is_hard_on_money()) {
         place.wrong(
-            format!("a hard limit on money needs {what}"),
+            format!("a hard limit on money needs {needs}"),
             format!("{remedy}, or set `enforcement = \"watch\"`"),
         );
     }
@@ -202,6 +185,20 @@ fn id(value: &Value<'_>) -> Option<String> {
         return None;
     }
     Some(id.to_owned())
+}
+
+fn description(value: &Value<'_>) -> Option<String> {
+    let text = value.string()?;
+    if text.chars().count() > MOST_DESCRIPTION || text.chars().any(char::is_control) {
+        value.place.wrong(
+            format!(
+                "not a text of at most {MOST_DESCRIPTION} characters without control characters"
+            ),
+            "shorten it, and write it in one line",
+        );
+        return None;
+    }
+    Some(text.to_owned())
 }
 
 fn matching(mut table: Table<'_>, known: &KnownNames<'_, '_>) -> LimitMatch {
@@ -284,7 +281,7 @@ fn counted(table: &mut Table<'_>) -> Option<(LimitUnit, i64)> {
         let amount = match unit.is_money() {
             true => usd(&value),
             false => value
-                .whole(0..=HIGHEST_COUNT)
+                .whole(0..=HIGHEST_COUNT.unsigned_abs())
                 .and_then(|count| i64::try_from(count).ok()),
         };
         counted = amount.map(|amount| (unit, amount));

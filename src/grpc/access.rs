@@ -58,6 +58,8 @@ pub(super) fn demand_of(rpc: Rpc) -> Demand {
         }
         Rpc::AdminServiceListAccounts
         | Rpc::AdminServiceListKeys
+        | Rpc::AdminServiceListLimits
+        | Rpc::AdminServiceListLimitStates
         | Rpc::AdminServiceListPrices
         | Rpc::AdminServiceListAuditEvents => Demand::Allowing(&[Action::AdminRead]),
         Rpc::AdminServicePutAccount
@@ -65,6 +67,9 @@ pub(super) fn demand_of(rpc: Rpc) -> Demand {
         | Rpc::AdminServiceCreateKey
         | Rpc::AdminServiceRotateKey
         | Rpc::AdminServiceRevokeKey => Demand::Allowing(&[Action::AdminAccounts]),
+        Rpc::AdminServicePutLimit | Rpc::AdminServiceDeleteLimit | Rpc::AdminServiceGrantLimit => {
+            Demand::Allowing(&[Action::AdminLimits])
+        }
         Rpc::AdminServicePutPrices | Rpc::AdminServicePriceUnknown => {
             Demand::Allowing(&[Action::AdminPrices])
         }

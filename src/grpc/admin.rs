@@ -1,6 +1,7 @@
-//! `AdminService`: who may call, for administrators.
+//! `AdminService`: who may call, and how much, for administrators.
 
 mod convert;
+mod limits;
 mod pages;
 mod prices;
 mod refusal;
@@ -27,7 +28,8 @@ use super::v1::admin_service_server::AdminService;
 use super::{answer, status, v1};
 
 pub(crate) use self::convert::key;
-pub(crate) use super::caller::scope;
+pub(crate) use self::limits::{grant_wish, limit, limit_change, state_filter};
+pub(crate) use super::caller::{limit_state, scope};
 
 use self::pages::{AskedPage, event_before, page_after};
 use self::refusal::status_of;
@@ -298,6 +300,46 @@ impl AdminService for Admin {
     ) -> Result<Response<v1::PriceUnknownResponse>, Status> {
         let rpc = Rpc::AdminServicePriceUnknown;
         self.run(rpc, request, prices::price_unknown).await
+    }
+
+    async fn list_limits(
+        &self,
+        request: Request<v1::ListLimitsRequest>,
+    ) -> Result<Response<v1::ListLimitsResponse>, Status> {
+        self.run(Rpc::AdminServiceListLimits, request, limits::list)
+            .await
+    }
+
+    async fn put_limit(
+        &self,
+        request: Request<v1::PutLimitRequest>,
+    ) -> Result<Response<v1::PutLimitResponse>, Status> {
+        self.run(Rpc::AdminServicePutLimit, request, limits::put)
+            .await
+    }
+
+    async fn delete_limit(
+        &self,
+        request: Request<v1::DeleteLimitRequest>,
+    ) -> Result<Response<v1::DeleteLimitResponse>, Status> {
+        self.run(Rpc::AdminServiceDeleteLimit, request, limits::delete)
+            .await
+    }
+
+    async fn grant_limit(
+        &self,
+        request: Request<v1::GrantLimitRequest>,
+    ) -> Result<Response<v1::GrantLimitResponse>, Status> {
+        self.run(Rpc::AdminServiceGrantLimit, request, limits::grant)
+            .await
+    }
+
+    async fn list_limit_states(
+        &self,
+        request: Request<v1::ListLimitStatesRequest>,
+    ) -> Result<Response<v1::ListLimitStatesResponse>, Status> {
+        self.run(Rpc::AdminServiceListLimitStates, request, limits::states)
+            .await
     }
 
     async fn list_audit_events(

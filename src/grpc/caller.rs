@@ -89,7 +89,7 @@ fn credential_kind(kind: CredentialKind) -> v1::CredentialKind {
 }
 
 /// How the contract spells where a counter stands.
-pub(super) fn limit_state(state: &LimitState) -> v1::LimitState {
+pub(crate) fn limit_state(state: &LimitState) -> v1::LimitState {
     let LimitState {
         limit,
         key,
@@ -115,6 +115,7 @@ pub(super) fn limit_state(state: &LimitState) -> v1::LimitState {
         window_start_time: window.map(|(start, _)| answer::timestamp(start)),
         window_end_time: window.map(|(_, end)| answer::timestamp(end)),
         announced_threshold: i32::from(*announced_threshold),
+        remaining: state.remaining(),
     }
 }
 

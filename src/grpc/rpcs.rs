@@ -24,7 +24,7 @@ const HEALTH_CHECKS: [&str; 2] = [
 ];
 
 /// The methods that are counted, by their paths.
-const METHODS: [(&str, &str); 27] = [
+const METHODS: [(&str, &str); 32] = [
     ("/modelway.v1.LedgerService/GetCall", "GetCall"),
     ("/modelway.v1.LedgerService/ListCalls", "ListCalls"),
     ("/modelway.v1.LedgerService/QueryUsage", "QueryUsage"),
@@ -36,6 +36,14 @@ const METHODS: [(&str, &str); 27] = [
     ("/modelway.v1.AdminService/CreateKey", "CreateKey"),
     ("/modelway.v1.AdminService/RotateKey", "RotateKey"),
     ("/modelway.v1.AdminService/RevokeKey", "RevokeKey"),
+    ("/modelway.v1.AdminService/ListLimits", "ListLimits"),
+    ("/modelway.v1.AdminService/PutLimit", "PutLimit"),
+    ("/modelway.v1.AdminService/DeleteLimit", "DeleteLimit"),
+    ("/modelway.v1.AdminService/GrantLimit", "GrantLimit"),
+    (
+        "/modelway.v1.AdminService/ListLimitStates",
+        "ListLimitStates",
+    ),
     ("/modelway.v1.AdminService/ListPrices", "ListPrices"),
     ("/modelway.v1.AdminService/PutPrices", "PutPrices"),
     ("/modelway.v1.AdminService/PriceUnknown", "PriceUnknown"),

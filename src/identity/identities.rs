@@ -169,20 +169,19 @@ impl Identities {
         })
     }
 
-    /// Whether these settings could hold beside what is in the store.
+    /// The directory that these settings lead to beside what is in the store. It is not used.
     ///
     /// # Errors
     /// Every mistake.
-    pub fn check_settings(&self, settings: &Settings) -> Result<(), Vec<DirectoryMistake>> {
+    pub fn check_settings(&self, settings: &Settings) -> Result<Directory, Vec<DirectoryMistake>> {
         let sources = locked(&self.sources);
         let before = self.directory();
-        let built = settings.directory(
+        settings.directory(
             &sources.accounts_in_store,
             &sources.keys_in_store,
             &before,
             &self.numbers,
-        );
-        built.map(|_| ())
+        )
     }
 
     /// The settings that hold.

@@ -58,32 +58,36 @@ impl Ledger {
     /// # Errors
     /// A file cannot be read.
     pub fn used_since(&self, since: SystemTime) -> Result<Vec<UsedRow>, SchemaError> {
-        let Some(files) = self.files() else {
-            return Ok(Vec::new());
-        };
+        let files = self.files();
+        files.map_or_else(|| Ok(Vec::new()), |files| files.used_since(since))
+    }
+}
+
+impl Files {
+    /// As [`Ledger::used_since`], of files that a service may be writing.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub fn used_since(&self, since: SystemTime) -> Result<Vec<UsedRow>, SchemaError> {
         let since_us = unix_us(since);
         let mut rows = Vec::new();
-        for file in holding(files, since_us)? {
-            read(&files.open_to_read(file)?, since_us, &mut rows)?;
+        for file in holding(self, since_us)? {
+            read(&self.open_to_read(file)?, since_us, &mut rows)?;
         }
         Ok(rows)
     }
 }
 
-impl Ledger {
+impl Files {
     /// What attempts have used that started at this moment or later, in the order in which they started. Blocks.
     ///
     /// # Errors
     /// A file cannot be read.
     pub fn attempts_since(&self, since: SystemTime) -> Result<Vec<UsedRow>, SchemaError> {
-        let Some(files) = self.files() else {
-            return Ok(Vec::new());
-        };
-        let since_us = unix_us(since);
         let mut rows = Vec::new();
-        for file in holding(files, since_us)? {
+        for file in holding(self, unix_us(since))? {
             if let LedgerFile::Day(_) = file {
-                read_attempts(&files.open_to_read(file)?, since, &mut rows)?;
+                read_attempts(&self.open_to_read(file)?, since, &mut rows)?;
             }
         }
         rows.sort_by_key(|row| row.at);

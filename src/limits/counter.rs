@@ -280,6 +280,27 @@ impl Tallies {
         latest.crossed(terms)
     }
 
+    /// Takes these thresholds for announced: those of the latest window, found by its start, each with the amount of that
+    /// time. What was announced for another amount counts as far as it is still reached, unless something was announced
+    /// for the present amount.
+    pub(super) fn remember(&mut self, terms: Terms<'_>, announced: &[(i64, u8, i64)]) {
+        let Self::Windows(windows) = self else {
+            return;
+        };
+        let Some(latest) = windows.last_mut() else {
+            return;
+        };
+        let present = latest.amount(terms.amount);
+        let start = latest.bounds.start;
+        let of_window = announced.iter().filter(|(at, ..)| *at == start);
+        let of_amount = of_window
+            .clone()
+            .filter(|(_, _, amount)| *amount == present);
+        let highest = of_amount.map(|(_, threshold, _)| *threshold).max();
+        let highest = highest.or_else(|| of_window.map(|(_, threshold, _)| *threshold).max());
+        latest.announced = highest.unwrap_or(0).min(latest.reached(terms));
+    }
+
     /// Adds to the amount of the window; `false` if this grant was made before.
     pub(super) fn grant(&mut self, terms: Terms<'_>, id: &Arc<str>, more: i64) -> bool {
         let Self::Windows(windows) = self else {

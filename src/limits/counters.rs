@@ -182,7 +182,7 @@ impl Counters {
     }
 
     /// The window of this second, or the latest one if the clock was set back since.
-    fn window(&self, limit: &Limit, second: i64) -> WindowBounds {
+    pub(super) fn window(&self, limit: &Limit, second: i64) -> WindowBounds {
         let Some(kind) = limit.window else {
             return WindowBounds::ALWAYS;
         };

@@ -213,6 +213,11 @@ impl Limit {
         }
     }
 
+    /// Whether no money beyond it may be spent.
+    pub fn is_hard_on_money(&self) -> bool {
+        self.unit.is_money() && self.enforcement == Enforcement::Hard
+    }
+
     /// Whether its windows begin at a time of a zone.
     pub fn begins_in_zone(&self) -> bool {
         match self.window {

@@ -4,12 +4,15 @@
 //! most ([`Limits::reserve`]), in all counters or in none. When the attempt has ended, what it has used takes the place of
 //! what was set aside ([`Reservation::settle`]). Nothing here waits, and time is passed in.
 
+pub mod book;
 mod check;
 mod correction;
 mod counter;
 mod counters;
 mod denial;
+mod ground;
 mod hold;
+mod judge;
 mod limit;
 mod notice;
 mod record;
@@ -34,13 +37,15 @@ pub use self::check::{TooManyLimits, at_most_applying};
 pub use self::correction::{CountedInstead, LateCost};
 pub use self::counter::WindowBounds;
 pub use self::denial::{Denial, DenialCause};
+pub use self::ground::{ConfiguredTarget, LedgerLack, LimitGround, zone_of};
 pub use self::hold::{CallHold, Reservation};
+pub use self::judge::{HIGHEST_COUNT, LimitFault, MOST_DESCRIPTION, judge};
 pub use self::limit::{
     Asked, Enforcement, Limit, LimitDimension, LimitMatch, MOST_APPLYING, MOST_THRESHOLDS,
 };
 pub use self::notice::{Announce, LimitNotice, shown_key};
-pub use self::record::{Announced, Kept, LimitRecord};
-pub use self::state::{Grant, GrantError, LimitState};
+pub use self::record::{AnnouncedThreshold, Grant, LimitHistory, LimitRecord};
+pub use self::state::{GrantError, LimitState};
 pub use self::windows::{LimitWindow, Zone};
 
 use self::counter::{CounterTime, FitsAt, Remainder};
@@ -78,6 +83,16 @@ pub struct Now {
     pub wall: SystemTime,
     /// What is never set back.
     pub mono: Instant,
+}
+
+impl Now {
+    /// This moment.
+    pub fn of_clocks() -> Self {
+        Self {
+            wall: SystemTime::now(),
+            mono: Instant::now(),
+        }
+    }
 }
 
 /// What an attempt may use at most.
@@ -154,13 +169,44 @@ impl Limits {
         }))
     }
 
-    /// Goes on with these limits. Counters stay, where a limit counts the same in the same way as before; new ones
-    /// begin with the use in `used`. A changed amount holds at once, for calls under way too; thresholds that are not
-    /// reached any more can be announced again.
+    /// From now on this is given each threshold that is reached, and nobody else is told: it decides which are announced,
+    /// by [`Limits::tell`]. Only the first one is.
+    pub fn elected_by(&self, elect: Announce) {
+        self.0.herald.elected_by(elect);
+    }
+
+    /// Tells the log and the metrics of a threshold that was elected.
+    pub fn tell(&self, notice: &LimitNotice) {
+        let set = self.0.set.load();
+        if let Some(entry) = set.entry(&notice.limit) {
+            entry.counters.announced.increment();
+        }
+        notice.log();
+    }
+
+    /// Whether there is a limit of this id.
+    pub fn has(&self, id: &str) -> bool {
+        self.0.set.load().entry(id).is_some()
+    }
+
+    /// As [`Limits::follow`], where nothing is kept of grants and announced thresholds.
     pub fn change(&self, limits: Vec<Limit>, used: impl IntoIterator<Item = UsedRow>, now: Now) {
+        self.follow(limits, used, &LimitHistory::default(), now);
+    }
+
+    /// Goes on with these limits. Counters stay, where a limit counts the same in the same way as before; new ones
+    /// begin with what `used` tells and what is kept of them. A changed amount holds at once, for calls under way too;
+    /// thresholds that are not reached any more can be announced again.
+    pub fn follow(
+        &self,
+        limits: Vec<Limit>,
+        used: impl IntoIterator<Item = UsedRow>,
+        kept: &LimitHistory,
+        now: Now,
+    ) {
         let before = self.0.set.load_full();
         let set = Arc::new(LimitSet::new(limits, &before));
-        self.0.restore(&set, used, now);
+        self.0.begin(&set, used, kept, now);
         for entry in set.entries() {
             entry.counters.follow(Arc::clone(&entry.limit));
         }
@@ -179,12 +225,6 @@ impl Limits {
                 announce(&self.0, counters, limit, &counter, crossed);
             }
         }
-    }
-
-    /// Counts what was used before the process began, once, before the first call.
-    pub fn restore(&self, used: impl IntoIterator<Item = UsedRow>, now: Now) {
-        let set = self.0.set.load();
-        self.0.restore(&set, used, now);
     }
 
     /// Since when it must be known what was used, so that these limits begin with the right counters; `None` if nothing

@@ -2,7 +2,7 @@
 //! threshold is announced once in a window of a counter.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use tracing::warn;
@@ -39,18 +39,45 @@ pub struct LimitNotice {
     pub window: Option<(SystemTime, SystemTime)>,
 }
 
+impl LimitNotice {
+    /// Writes its line.
+    pub(super) fn log(&self) {
+        warn!(
+            limit = &*self.limit,
+            key = shown_key(&self.key),
+            unit = self.unit.name(),
+            threshold = self.threshold,
+            used = self.used,
+            amount = self.amount,
+            notice = self.id,
+            "threshold of a limit reached"
+        );
+    }
+}
+
 /// Is given each notice, outside of every lock. Must not wait.
 pub type Announce = Arc<dyn Fn(LimitNotice) + Send + Sync>;
 
 /// Tells of thresholds.
-pub(super) struct Herald(Option<Announce>);
+pub(super) struct Herald {
+    announce: Option<Announce>,
+    /// Decides which thresholds are told of. Without it each is.
+    elect: OnceLock<Announce>,
+}
 
 impl Herald {
     pub(super) fn new(announce: Option<Announce>) -> Self {
-        Self(announce)
+        Self {
+            announce,
+            elect: OnceLock::new(),
+        }
     }
 
-    /// Announces each threshold that was reached.
+    pub(super) fn elected_by(&self, elect: Announce) {
+        let _ = self.elect.set(elect);
+    }
+
+    /// Announces each threshold that was reached, or has it decided whether to.
     pub(super) fn announce(
         &self,
         counters: &Counters,
@@ -70,7 +97,6 @@ impl Herald {
             .iter()
             .filter(|threshold| (above + 1..=reached).contains(threshold));
         for threshold in reached {
-            counters.announced.increment();
             let notice = LimitNotice {
                 id: id(limit, &key, bounds.start, *threshold, amount),
                 limit: Arc::clone(&limit.id),
@@ -81,18 +107,15 @@ impl Herald {
                 threshold: *threshold,
                 window: shown_window(bounds),
             };
-            warn!(
-                limit = &*notice.limit,
-                key = shown_key(&notice.key),
-                unit = notice.unit.name(),
-                threshold,
-                used,
-                amount,
-                notice = notice.id,
-                "threshold of a limit reached"
-            );
-            if let Some(announce) = &self.0 {
-                announce(notice);
+            match self.elect.get() {
+                Some(elect) => elect(notice),
+                None => {
+                    counters.announced.increment();
+                    notice.log();
+                    if let Some(announce) = &self.announce {
+                        announce(notice);
+                    }
+                }
             }
         }
     }

@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use crate::error::LimitUnit;
 
 use super::limit::Limit;
-use super::state::Grant;
 use super::windows::Zone;
 
 /// A limit as it was written down.
@@ -32,9 +32,26 @@ impl LimitRecord {
     }
 }
 
+/// An addition to the amount of one window of one counter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// Names the grant: the same again changes nothing.
+    pub id: Arc<str>,
+    /// Id of the limit.
+    pub limit: Arc<str>,
+    /// The counter, by the names of dimensions.
+    pub key: BTreeMap<String, String>,
+    /// What the limit counted when it was granted. A limit that counts something else by now is not added to.
+    pub unit: LimitUnit,
+    /// What is added, in that unit; negative to take away.
+    pub amount: i64,
+    /// When it was granted: it holds for the window of this time.
+    pub at: SystemTime,
+}
+
 /// A threshold that was announced.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Announced {
+pub struct AnnouncedThreshold {
     /// Id of the limit.
     pub limit: Arc<str>,
     /// The counter, by the names of dimensions.
@@ -51,10 +68,10 @@ pub struct Announced {
 
 /// What the counters of a limit begin with, beside what was used.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Kept {
+pub struct LimitHistory {
     /// What was granted to the windows that run.
     pub grants: Vec<Grant>,
     /// The thresholds that were announced in these windows. `None`: that is not written down, and every threshold that is
     /// reached at the beginning counts as announced.
-    pub announced: Option<Vec<Announced>>,
+    pub announced: Option<Vec<AnnouncedThreshold>>,
 }

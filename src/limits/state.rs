@@ -12,6 +12,7 @@ use super::counter::{CounterStanding, CounterTime, Use, WindowBounds};
 use super::counters::{Counters, KeyedCounter, terms};
 use super::hold::announce;
 use super::limit::{Asked, Limit, LimitDimension};
+use super::record::{AnnouncedThreshold, Grant, LimitHistory};
 use super::set::{LimitEntry, LimitSet};
 use super::windows::LimitWindow;
 use super::{Limits, Now, Shared};
@@ -37,23 +38,6 @@ pub struct LimitState {
     pub announced_threshold: u8,
     /// Whether it shows the use of one caller alone.
     pub is_own: bool,
-}
-
-/// An addition to the amount of one window of one counter.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Grant {
-    /// Names the grant: the same again changes nothing.
-    pub id: Arc<str>,
-    /// Id of the limit.
-    pub limit: Arc<str>,
-    /// The counter, by the names of dimensions.
-    pub key: BTreeMap<String, String>,
-    /// What the limit counted when it was granted. A limit that counts something else by now is not added to.
-    pub unit: LimitUnit,
-    /// What is added, in that unit; negative to take away.
-    pub amount: i64,
-    /// When it was granted: it holds for the window of this time.
-    pub at: SystemTime,
 }
 
 /// Why a grant changes nothing.
@@ -154,38 +138,42 @@ impl Limits {
             return Err(GrantError::UnknownLimit(Arc::clone(&grant.limit)));
         };
         let limit = &entry.limit;
-        let unbounded = match (limit.unit, limit.window) {
-            (LimitUnit::ConcurrentCalls, _) | (_, None) => Some("calls that are open at one time"),
-            (_, Some(LimitWindow::Minute)) => Some("by the minute"),
-            _ => None,
-        };
-        if let Some(unbounded) = unbounded {
-            return Err(GrantError::NoWindow(Arc::clone(&limit.id), unbounded));
-        }
-        let names: Vec<_> = limit.per.iter().map(LimitDimension::name).collect();
-        let key: Option<Vec<&str>> = names
-            .iter()
-            .map(|name| grant.key.get(name).map(String::as_str))
-            .collect();
-        let Some(key) = key.filter(|key| key.len() == grant.key.len()) else {
-            let names = match names.is_empty() {
-                true => "(nothing: the limit has one counter)".to_owned(),
-                false => names.join(", "),
-            };
-            return Err(GrantError::Key(names));
-        };
-        let time = self.0.time(now);
-        let at = second_of(grant.at);
-        let counter = entry.counters.with_key(limit, &key, time);
-        let crossed = {
-            let mut tallies = counter.lock();
-            entry.counters.bring(limit, &mut tallies, time);
-            let is_new =
-                tallies.is_in_latest(at) && tallies.grant(terms(limit), &grant.id, grant.amount);
-            is_new.then(|| tallies.follow(terms(limit))).flatten()
-        };
+        let (counter, is_new) = entry.add(grant, self.0.time(now))?;
+        let crossed = is_new
+            .then(|| counter.lock().follow(terms(limit)))
+            .flatten();
         announce(&self.0, &entry.counters, limit, &counter, crossed);
         Ok(self.state(entry, &counter, now))
+    }
+
+    /// The window of a limit at this time, or the latest one of its counters if the clock was set back since. `None` if
+    /// the limit counts in no window to which something could be granted.
+    pub fn window_of(&self, limit: &Limit, now: Now) -> Option<WindowBounds> {
+        let kind = limit.granted_window().ok()?;
+        let second = second_of(now.wall);
+        let set = self.0.set.load();
+        let known = set.entry(&limit.id);
+        let known = known.filter(|entry| entry.limit.shares_counters_with(limit));
+        Some(known.map_or_else(
+            || limit.zone.window(kind, second),
+            |entry| entry.counters.window(limit, second),
+        ))
+    }
+
+    /// Where the counter of a limit with this key stands, by the names of dimensions; `None` if there is no such limit or
+    /// the key is none of it. The counter is made if there is none.
+    pub fn state_with_key(
+        &self,
+        limit: &str,
+        key: &BTreeMap<String, String>,
+        now: Now,
+    ) -> Option<LimitState> {
+        let set = self.0.set.load();
+        let entry = set.entry(limit)?;
+        let key = values_of(&entry.limit, key).ok()?;
+        let time = self.0.time(now);
+        let counter = entry.counters.with_key(&entry.limit, &key, time);
+        Some(self.state(entry, &counter, now))
     }
 
     fn state(&self, entry: &LimitEntry, counter: &KeyedCounter, now: Now) -> LimitState {
@@ -216,13 +204,111 @@ impl Limits {
     }
 }
 
+/// Whether this key names a value for each dimension of a limit, and nothing else. The values, in their order.
+fn values_of<'k>(
+    limit: &Limit,
+    key: &'k BTreeMap<String, String>,
+) -> Result<Vec<&'k str>, GrantError> {
+    let names: Vec<_> = limit.per.iter().map(LimitDimension::name).collect();
+    let values: Option<Vec<&str>> = names
+        .iter()
+        .map(|name| key.get(name).map(String::as_str))
+        .collect();
+    values
+        .filter(|values| values.len() == key.len())
+        .ok_or_else(|| {
+            GrantError::Key(match names.is_empty() {
+                true => "(nothing: the limit has one counter)".to_owned(),
+                false => names.join(", "),
+            })
+        })
+}
+
+impl Limit {
+    /// The window to which something can be granted.
+    ///
+    /// # Errors
+    /// It has none.
+    pub fn granted_window(&self) -> Result<LimitWindow, GrantError> {
+        let counts = match (self.unit, self.window) {
+            (LimitUnit::ConcurrentCalls, _) | (_, None) => "calls that are open at one time",
+            (_, Some(LimitWindow::Minute)) => "by the minute",
+            (_, Some(window)) => return Ok(window),
+        };
+        Err(GrantError::NoWindow(Arc::clone(&self.id), counts))
+    }
+
+    /// Whether something can be granted to a counter with this key.
+    ///
+    /// # Errors
+    /// [`GrantError`].
+    pub fn check_grant(&self, key: &BTreeMap<String, String>) -> Result<(), GrantError> {
+        self.granted_window()?;
+        values_of(self, key).map(drop)
+    }
+}
+
+impl LimitEntry {
+    /// Adds a grant to its counter, unless the counter has it or the window of the grant is another one. Returns the
+    /// counter, and whether it has changed.
+    fn add(
+        &self,
+        grant: &Grant,
+        time: CounterTime,
+    ) -> Result<(Arc<KeyedCounter>, bool), GrantError> {
+        let Self {
+            limit, counters, ..
+        } = self;
+        limit.granted_window()?;
+        let key = values_of(limit, &grant.key)?;
+        let counter = counters.with_key(limit, &key, time);
+        let is_new = {
+            let mut tallies = counter.lock();
+            counters.bring(limit, &mut tallies, time);
+            grant.unit == limit.unit
+                && tallies.is_in_latest(second_of(grant.at))
+                && tallies.grant(terms(limit), &grant.id, grant.amount)
+        };
+        Ok((counter, is_new))
+    }
+
+    /// Takes these thresholds for announced, and no others.
+    fn remember(&self, announced: &[AnnouncedThreshold], time: CounterTime) {
+        let Self {
+            limit, counters, ..
+        } = self;
+        for counter in counters.all() {
+            let is_of_counter = |it: &&AnnouncedThreshold| {
+                let dimensions = limit.per.iter().zip(counter.key());
+                it.limit == limit.id
+                    && it.unit == limit.unit
+                    && it.key.len() == limit.per.len()
+                    && dimensions.clone().all(|(dimension, value)| {
+                        it.key
+                            .get(&dimension.name())
+                            .is_some_and(|known| **known == **value)
+                    })
+            };
+            let announced: Vec<_> = announced
+                .iter()
+                .filter(is_of_counter)
+                .map(|it| (it.start, it.threshold, it.amount))
+                .collect();
+            let mut tallies = counter.lock();
+            counters.bring(limit, &mut tallies, time);
+            tallies.remember(terms(limit), &announced);
+        }
+    }
+}
+
 impl Shared {
-    /// Counts what was used in the windows that run, of limits whose counters are new. Their thresholds count as
-    /// announced, as far as they are reached.
-    pub(super) fn restore(
+    /// Lets limits whose counters are new begin with what was used in the windows that run and with what is kept of them.
+    /// What was granted is added to all.
+    pub(super) fn begin(
         &self,
         set: &LimitSet,
         rows: impl IntoIterator<Item = UsedRow>,
+        kept: &LimitHistory,
         now: Now,
     ) {
         let time = self.time(now);
@@ -268,7 +354,17 @@ impl Shared {
                 }
             }
         }
+        let LimitHistory { grants, announced } = kept;
+        for grant in grants {
+            // A limit that is gone, or that counts something else by now, is not added to.
+            if let Some(entry) = set.entry(&grant.limit) {
+                let _ = entry.add(grant, time);
+            }
+        }
         for entry in set.entries() {
+            if let Some(announced) = announced.as_deref().filter(|_| entry.counters.is_new()) {
+                entry.remember(announced, time);
+            }
             entry.counters.has_begun();
         }
     }

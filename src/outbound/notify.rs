@@ -2,8 +2,9 @@
 //! with the same id.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
@@ -13,7 +14,8 @@ use http::{HeaderMap, HeaderValue};
 use ring::hmac;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
-use tokio::sync::mpsc;
+use tokio::sync::Semaphore;
+use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
@@ -41,8 +43,11 @@ const PAUSES: [Duration; 3] = [
 /// The most notices that wait. More than this at a time means that the receiver has been gone for long.
 const MOST_WAITING: usize = 256;
 
+/// The most notices that are on their way, most of them in the pause between two tries.
+const MOST_UNDER_WAY: usize = 256;
+
 /// The most notices that are sent at a time.
-const MOST_UNDER_WAY: usize = 8;
+const MOST_POSTS: usize = 8;
 
 /// How long notices may take that are under way when the service ends.
 const LAST_NOTICES: Duration = Duration::from_secs(5);
@@ -69,6 +74,28 @@ pub struct NoticeSender {
     notices: mpsc::Sender<LimitNotice>,
     settings: Arc<ArcSwap<Settings>>,
     counts: Arc<NoticeCounts>,
+    done: NoticeEnd,
+}
+
+/// Is told the id of each notice that needs no more tries: it was accepted or given up, or there is no webhook any more.
+pub type NoticeFollower = Box<dyn Fn(String) + Send + Sync>;
+
+/// Who is told of notices that need no more tries.
+#[derive(Clone, Default)]
+struct NoticeEnd(Arc<OnceLock<NoticeFollower>>);
+
+impl NoticeEnd {
+    fn tell(&self, id: &str) {
+        if let Some(follower) = self.0.get() {
+            follower(id.to_owned());
+        }
+    }
+}
+
+impl fmt::Debug for NoticeEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("NoticeEnd").finish()
+    }
 }
 
 /// What became of notices.
@@ -97,6 +124,8 @@ pub struct NoticeWorker {
     settings: Arc<ArcSwap<Settings>>,
     counts: Arc<NoticeCounts>,
     poster: Poster,
+    posts: Arc<Semaphore>,
+    done: NoticeEnd,
     under_way: JoinSet<()>,
 }
 
@@ -114,12 +143,15 @@ pub fn notices(settings: Settings) -> Result<(NoticeSender, NoticeWorker), Setup
         settings: Arc::clone(&settings),
         counts: Arc::clone(&counts),
         poster,
+        posts: Arc::new(Semaphore::new(MOST_POSTS)),
+        done: NoticeEnd::default(),
         under_way: JoinSet::new(),
     };
     let sender = NoticeSender {
         notices: sender,
         settings,
         counts,
+        done: worker.done.clone(),
     };
     Ok((sender, worker))
 }
@@ -127,18 +159,36 @@ pub fn notices(settings: Settings) -> Result<(NoticeSender, NoticeWorker), Setup
 impl NoticeSender {
     /// Has a notice sent, if there is a webhook. Never waits.
     pub fn send(&self, notice: LimitNotice) {
-        if self.settings.load().webhook.is_none() {
+        if !self.has_webhook() {
             return;
         }
-        if let Err(error) = self.notices.try_send(notice) {
+        if let Err(notice) = self.offer(notice) {
             self.counts.failed.fetch_add(1, Ordering::Relaxed);
-            let notice = error.into_inner();
             warn!(
                 notice = notice.id,
                 limit = &*notice.limit,
                 "notice not sent to the webhook: too many wait"
             );
         }
+    }
+
+    /// Whether there is a webhook.
+    pub fn has_webhook(&self) -> bool {
+        self.settings.load().webhook.is_some()
+    }
+
+    /// Has a notice sent. Never waits.
+    ///
+    /// # Errors
+    /// The notice, if too many wait.
+    pub fn offer(&self, notice: LimitNotice) -> Result<(), LimitNotice> {
+        let offered = self.notices.try_send(notice);
+        offered.map_err(TrySendError::into_inner)
+    }
+
+    /// Tells this of each notice that needs no more tries. Only the first one is told.
+    pub fn tell_done(&self, follower: NoticeFollower) {
+        let _ = self.done.0.set(follower);
     }
 
     /// From now on notices go where these settings say.
@@ -187,6 +237,8 @@ impl NoticeWorker {
             settings: Arc::clone(&self.settings),
             counts: Arc::clone(&self.counts),
             poster: self.poster.clone(),
+            posts: Arc::clone(&self.posts),
+            done: self.done.clone(),
         };
         self.under_way.spawn(delivery.run());
     }
@@ -198,6 +250,8 @@ struct NoticeDelivery {
     settings: Arc<ArcSwap<Settings>>,
     counts: Arc<NoticeCounts>,
     poster: Poster,
+    posts: Arc<Semaphore>,
+    done: NoticeEnd,
 }
 
 impl NoticeDelivery {
@@ -208,10 +262,12 @@ impl NoticeDelivery {
             // It may have changed since the last try.
             let settings = self.settings.load_full();
             let Some(webhook) = &settings.webhook else {
+                self.done.tell(&self.notice.id);
                 return;
             };
             let Err(why) = self.try_once(webhook, body.clone()).await else {
                 self.counts.delivered.fetch_add(1, Ordering::Relaxed);
+                self.done.tell(&self.notice.id);
                 info!(notice = self.notice.id, "notice delivered to the webhook");
                 return;
             };
@@ -221,6 +277,7 @@ impl NoticeDelivery {
             sleep(pause).await;
         };
         self.counts.failed.fetch_add(1, Ordering::Relaxed);
+        self.done.tell(&self.notice.id);
         warn!(
             notice = self.notice.id,
             limit = &*self.notice.limit,
@@ -232,6 +289,8 @@ impl NoticeDelivery {
     /// # Errors
     /// Why it was not accepted.
     async fn try_once(&self, webhook: &Webhook, body: Bytes) -> Result<(), String> {
+        // Pauses between tries take no place from others.
+        let _place = self.posts.acquire().await;
         let headers = headers(&webhook.secret, &body);
         let posting = self.poster.post(&webhook.url, headers, body);
         match timeout(PATIENCE, posting).await {

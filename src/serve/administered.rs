@@ -13,9 +13,10 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tracing::warn;
 
-use crate::admin::{Administration, PriceBoard, UnusableStore};
+use crate::admin::{Administration, PriceBoard, Unfollowed, UnusableStore};
 use crate::audit;
 use crate::identity::identities::Identities;
+use crate::limits::book::LimitBook;
 use crate::store::{Store, StoreError};
 
 use super::StartError;
@@ -29,25 +30,29 @@ const LOOKS_PER_MINUTE: u32 = 120;
 /// After so many looks events are dropped that are too old.
 const LOOKS_PER_DAY: u32 = LOOKS_PER_MINUTE * 60 * 24;
 
-/// Opens the control store in this data directory, if there is one. Its accounts and keys hold from then on, beside those of
-/// the file of this name.
+/// How long it is kept which thresholds were announced in a window that has ended.
+const KEPT_ANNOUNCED: Duration = Duration::from_secs(400 * 24 * 3_600);
+
+/// Opens the control store in this data directory, if there is one. Its accounts, keys and limits hold from then on, beside
+/// those of the file of this name.
 ///
 /// # Errors
 /// [`StartError::Store`].
 pub(super) async fn open(
     data: Option<&Path>,
     identities: &Arc<Identities>,
-    prices: &Arc<PriceBoard>,
+    (prices, book): (&Arc<PriceBoard>, &Arc<LimitBook>),
     file: &str,
 ) -> Result<Option<Arc<Administration>>, StartError> {
     let Some(directory) = data.map(Path::to_owned) else {
         return Ok(None);
     };
-    let (identities, file) = (Arc::clone(identities), file.to_owned());
-    let prices = Arc::clone(prices);
+    let (identities, book) = (Arc::clone(identities), Arc::clone(book));
+    let (prices, file) = (Arc::clone(prices), file.to_owned());
     let opening = spawn_blocking(move || {
         let store = Store::create(&directory)?;
-        Administration::new(store, identities, file)?.with_prices(prices)
+        let administration = Administration::new(store, identities, file)?;
+        administration.with_prices(prices)?.limiting(book)
     });
     let opened = opening
         .await
@@ -158,17 +163,23 @@ impl Upkeep {
 ///
 /// # Errors
 /// The first failure.
-fn tasks(administration: &Administration, due: Due, now: SystemTime) -> Result<(), StoreError> {
+fn tasks(administration: &Administration, due: Due, now: SystemTime) -> Result<(), Unfollowed> {
     let mut result = administration.look().map(drop);
-    result = result.and(administration.write_noted());
+    let mut done = |task: Result<(), StoreError>| {
+        if let (Ok(()), Err(error)) = (&result, task) {
+            result = Err(error.into());
+        }
+    };
+    done(administration.write_noted());
     if due == Due::Look {
         return result;
     }
-    result = result.and(administration.write_logins(now, due == Due::End));
-    result = result.and(administration.write_uses());
+    done(administration.write_logins(now, due == Due::End));
+    done(administration.write_uses());
     if due == Due::Day {
         let store = administration.store();
-        result = result.and(store.drop_old_events(now, audit::KEPT).map(drop));
+        done(store.drop_old_events(now, audit::KEPT).map(drop));
+        done(store.forget_announced(now, KEPT_ANNOUNCED));
     }
     result
 }

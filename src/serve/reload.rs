@@ -26,8 +26,7 @@ use crate::config::{Config, Overrides, reading, warnings};
 use crate::dispatch::dispatcher::Dispatcher;
 use crate::identity::directory::complaints::list;
 use crate::identity::identities::Identities;
-use crate::ledger::Ledger;
-use crate::limits::Limits;
+use crate::limits::book::{LimitBook, UnusedLimits};
 use crate::outbound::notify::NoticeSender;
 use crate::provider::credential::Credential;
 use crate::server::{self, Live, Prepared};
@@ -38,7 +37,7 @@ use crate::telemetry::observe::Observer;
 use super::files::Wanted;
 use super::issuers::IssuerKeys;
 use super::key_files::KeyFiles;
-use super::limits::used;
+use super::limits::{UnheldLimits, used};
 use super::notify::Notifier;
 use super::prices;
 use super::restart_only::RestartOnly;
@@ -83,8 +82,7 @@ pub(super) struct Reloader {
     simulator: Option<String>,
     running: RunningConfiguration,
     dispatcher: Arc<Dispatcher>,
-    limits: Limits,
-    ledger: Ledger,
+    book: Arc<LimitBook>,
     notices: NoticeSender,
     served_tls: ServedTls,
     watch: Watch,
@@ -110,9 +108,7 @@ pub(super) struct Reloader {
 pub(super) struct Parts {
     pub(super) dispatcher: Arc<Dispatcher>,
     /// Counts what calls use.
-    pub(super) limits: Limits,
-    /// Says what was used of limits that are new.
-    pub(super) ledger: Ledger,
+    pub(super) book: Arc<LimitBook>,
     /// Sends notices of limits.
     pub(super) notices: NoticeSender,
     /// How many runtimes serve calls.
@@ -161,8 +157,7 @@ impl Reloader {
     pub(super) fn new(origin: Provenance, judged: &Judged, parts: Parts) -> Self {
         let Parts {
             dispatcher,
-            limits,
-            ledger,
+            book,
             notices,
             runtimes,
             longest_end,
@@ -213,8 +208,7 @@ impl Reloader {
             key_files,
             exported,
             dispatcher,
-            limits,
-            ledger,
+            book,
             notices,
             served_tls,
             runtimes,
@@ -291,10 +285,13 @@ impl Reloader {
             self.facts.unchanged(&hash);
             return;
         }
-        if let Err(mistakes) = self.identities.check_settings(&judged.config.identity) {
-            let unused = UnusedFile::of(list(&mistakes), CHANGE_FILE_OR_STORE);
-            return self.reject(&hash, text, named, unused);
-        }
+        let directory = match self.identities.check_settings(&judged.config.identity) {
+            Ok(directory) => Arc::new(directory),
+            Err(mistakes) => {
+                let unused = UnusedFile::of(list(&mistakes), CHANGE_FILE_OR_STORE);
+                return self.reject(&hash, text, named, unused);
+            }
+        };
         if let Err(conflict) = self.prices.check_file(&prices::of_file(&judged.config)) {
             let unused = UnusedFile::of(conflict.to_string(), CHANGE_FILE_OR_STORE);
             return self.reject(&hash, text, named, unused);
@@ -309,10 +306,17 @@ impl Reloader {
         // All of these can be used, so a provider that is new need not wait for its first token.
         self.tokens.start(&judged.tokens);
         self.tokens.first().await;
-        let used = match used(&self.limits, &judged.config.limits, &self.ledger).await {
+        let ground = judged.config.limit_ground(&self.book.ground().file);
+        let used = match used(&self.book, &ground, directory).await {
             Ok(used) => used,
             Err(error) => {
-                let unused = UnusedFile::of(error.to_string(), LOOK_AT_LEDGER);
+                let remedy = match error {
+                    UnheldLimits::Unused(UnusedLimits::Conflict(_)) => CHANGE_FILE_OR_STORE,
+                    UnheldLimits::Unused(UnusedLimits::Use(_)) | UnheldLimits::Thread(_) => {
+                        LOOK_AT_LEDGER
+                    }
+                };
+                let unused = UnusedFile::of(error.to_string(), remedy);
                 return self.reject(&hash, text, named, unused);
             }
         };
@@ -321,7 +325,7 @@ impl Reloader {
             false => differences(&self.running.text, &text),
         };
         let certificates = judged.config.certificates.clone();
-        self.apply(*judged, prepared, used, text, named, live);
+        self.apply(*judged, prepared, (ground, used), text, named, live);
         self.facts.applied(&hash, certificates);
         if let Some(administration) = &self.administration {
             administration.note_configuration(SystemTime::now(), &hash);

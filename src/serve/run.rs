@@ -52,6 +52,8 @@ impl Service {
             call_log,
             dispatcher,
             limits,
+            book,
+            announcing,
             mut notices,
             notice_sender,
             cores,
@@ -91,7 +93,7 @@ impl Service {
             identities: Arc::clone(&identities),
             administration: administration.clone(),
             configuration: Arc::clone(&facts),
-            limits: limits.clone(),
+            limits,
         };
         if let Some(administration) = &administration {
             administration
@@ -104,8 +106,7 @@ impl Service {
         let following = following.map_err(StartError::Thread)?;
         let parts = Parts {
             dispatcher: Arc::clone(&dispatcher),
-            limits,
-            ledger: ledger.clone(),
+            book,
             notices: notice_sender,
             runtimes: cores.len(),
             longest_end,
@@ -139,6 +140,8 @@ impl Service {
         drop(reloader);
         drop(following);
         drop(runtimes);
+        // Every call has ended: all thresholds that were reached are written down, then sent.
+        drop(announcing);
         // No call is left: the last rows wait to be written, and spans to be exported.
         ledger.close().await;
         if let Some(exports) = exports {

@@ -15,7 +15,7 @@ use crate::hash::sha256_in_digits;
 use crate::identity::directory::complaints::list;
 use crate::identity::identities::Identities;
 use crate::ledger::{Ledger, OpenError};
-use crate::limits::{Announce, Limits};
+use crate::limits::{Announce, Limits, Now};
 use crate::outbound::notify::notices;
 use crate::server::{Core, ListenAddress, Listener, ListenerTls, Listeners, TlsMaterial};
 use crate::serving::control::configuration::ConfigurationFacts;
@@ -23,6 +23,7 @@ use crate::telemetry::logging::call_log::CallLog;
 use crate::telemetry::metrics::Metrics;
 use crate::transport::Transport;
 
+use super::announcing::Announcing;
 use super::exporting::Exporting;
 use super::reload::Provenance;
 use super::runtimes::Runtimes;
@@ -70,21 +71,30 @@ impl Service {
         let (ledger, recovered) = spawn_blocking(open)
             .await
             .map_err(|error| OpenError::Thread(error.into()))??;
-        // After the ledger, which has locked the directory and says what is wrong with it.
-        let prices = Arc::new(PriceBoard::new(prices::of_file(config)));
-        let data = config.ledger.path.as_deref();
-        let administration = administered::open(data, &identities, &prices, name).await?;
-        prices::fill(&config.catalog, &prices.compiled());
-        let runtimes = Runtimes::start(config.server.runtimes).map_err(StartError::Runtimes)?;
-        let transport = |_| Transport::new(config.transport, &judged.links);
         let (notice_sender, notices) = notices(config.notify.clone())?;
         let limits = {
             let notices = notice_sender.clone();
             let announce: Announce = Arc::new(move |notice| notices.send(notice));
-            Limits::new(config.limits.clone(), Some(announce))
+            Limits::new(Vec::new(), Some(announce))
         };
-        let used = limits::used(&limits, &config.limits, &ledger).await?;
-        limits.restore(used, limits::now());
+        let book = limits::book(limits.clone(), ledger.clone());
+        // After the ledger, which has locked the directory and says what is wrong with it.
+        let data = config.ledger.path.as_deref();
+        let mut announcing = data.map(|_| Announcing::of(&limits, &notice_sender));
+        let prices = Arc::new(PriceBoard::new(prices::of_file(config)));
+        let administration = administered::open(data, &identities, (&prices, &book), name).await?;
+        prices::fill(&config.catalog, &prices.compiled());
+        let ground = config.limit_ground(name);
+        let directory = identities.directory();
+        let used = limits::used(&book, &ground, Arc::clone(&directory)).await?;
+        book.follow_file(ground, &directory, used, Now::of_clocks());
+        if let Some((announcing, administration)) = announcing.as_mut().zip(administration.clone())
+        {
+            let started = announcing.start(administration, &limits, &notice_sender);
+            started.map_err(StartError::Thread)?;
+        }
+        let runtimes = Runtimes::start(config.server.runtimes).map_err(StartError::Runtimes)?;
+        let transport = |_| Transport::new(config.transport, &judged.links);
         let dispatcher = Dispatcher::directed(Directions {
             catalog: config.catalog.clone(),
             scopes: config.scopes,
@@ -156,6 +166,8 @@ impl Service {
             call_log,
             dispatcher,
             limits,
+            book,
+            announcing,
             notices,
             notice_sender,
             cores,

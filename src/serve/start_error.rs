@@ -11,7 +11,7 @@ use crate::server::{self, ListenAddress};
 use crate::telemetry::export::StartExportError;
 use crate::transport;
 
-use super::limits::UsedError;
+use super::limits::UnheldLimits;
 
 /// Why the service does not start.
 #[derive(Debug, thiserror::Error)]
@@ -68,7 +68,7 @@ pub enum StartError {
     Ledger(#[from] ledger::OpenError),
     /// It is not known what was used of limits.
     #[error(transparent)]
-    Used(#[from] UsedError),
+    Limits(#[from] UnheldLimits),
     /// Nothing can be exported to the collector.
     #[error(transparent)]
     Exports(#[from] StartExportError),

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use crate::calendar::unix_us;
 use crate::error::LimitUnit;
 use crate::limits::{
-    Announced, Enforcement, Grant, Limit, LimitDimension, LimitMatch, LimitNotice, LimitRecord,
-    LimitWindow, Zone,
+    AnnouncedThreshold, Enforcement, Grant, Limit, LimitDimension, LimitMatch, LimitNotice,
+    LimitRecord, LimitWindow, Zone,
 };
 
 use super::columns;
@@ -205,13 +205,13 @@ impl StoreReading<'_> {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn announced(&self, second: i64) -> Result<Vec<Announced>, StoreError> {
+    pub fn announced(&self, second: i64) -> Result<Vec<AnnouncedThreshold>, StoreError> {
         let sql = "SELECT limit_id, key, unit, start_s, threshold, amount FROM announced WHERE end_s > ?1";
         let mut statement = self.0.prepare(sql)?;
         let mut rows = statement.query([second])?;
         let mut all = Vec::new();
         while let Some(row) = rows.next()? {
-            all.push(Announced {
+            all.push(AnnouncedThreshold {
                 limit: row.get(0)?,
                 key: columns::read(&row.get::<_, String>(1)?)?,
                 unit: unit(&row.get::<_, String>(2)?)?,

@@ -3,6 +3,7 @@
 mod beyond;
 mod command;
 mod last_use;
+mod limits;
 mod prices;
 mod record;
 mod rights;

@@ -24,6 +24,7 @@ use super::administrator::ServerArguments;
 use super::console::{BROKEN, in_runtime, print, print_error, shown};
 use super::control::{OpenedStore, StoreArguments};
 
+pub(super) use self::lines::time;
 use self::lines::{line_of, table_of};
 use self::made::SecretPlace;
 use self::server::asked;
@@ -167,9 +168,10 @@ enum NothingDone {
 impl From<AdminError> for NothingDone {
     fn from(error: AdminError) -> Self {
         match error {
-            AdminError::Store(_) | AdminError::Ledger(_) | AdminError::NoRandomness => {
-                Self::Failed(error.to_string())
-            }
+            AdminError::Store(_)
+            | AdminError::Ledger(_)
+            | AdminError::Use(_)
+            | AdminError::NoRandomness => Self::Failed(error.to_string()),
             AdminError::Invalid(_)
             | AdminError::NotFound(_)
             | AdminError::Changed(_)

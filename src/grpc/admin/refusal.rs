@@ -26,7 +26,7 @@ pub(super) fn status_of(error: &AdminError) -> tonic::Status {
         AdminError::Changed(_) => (Code::Aborted, ErrorReason::ObjectChanged),
         AdminError::Impossible(_) => (Code::FailedPrecondition, ErrorReason::ObjectReadOnly),
         AdminError::Ledger(_) => (Code::Unavailable, ErrorReason::LedgerUnavailable),
-        AdminError::Store(_) | AdminError::NoRandomness => {
+        AdminError::Store(_) | AdminError::Use(_) | AdminError::NoRandomness => {
             (Code::Unavailable, ErrorReason::StoreUnavailable)
         }
     };
@@ -36,6 +36,7 @@ pub(super) fn status_of(error: &AdminError) -> tonic::Status {
         AdminError::NotFound(missing) => {
             let kind = match missing.kind {
                 "key" => "modelway.v1.Key",
+                "limit" => "modelway.v1.Limit",
                 _ => "modelway.v1.Account",
             };
             details.set_resource_info(kind, &missing.id, "", "no such object");
@@ -45,6 +46,7 @@ pub(super) fn status_of(error: &AdminError) -> tonic::Status {
         }
         AdminError::Store(_)
         | AdminError::Ledger(_)
+        | AdminError::Use(_)
         | AdminError::NoRandomness
         | AdminError::Invalid(_)
         | AdminError::Denied(_)

@@ -136,7 +136,7 @@ fn a_limit_that_counts_something_else_than_before_begins_with_what_was_used() {
     let now = Clocks::default().now();
     let identity = caller("indexer");
     let (limits, notices) = announcing(vec![money("day", 100), money("gone", 100)]);
-    limits.restore([], now);
+    limits.change(vec![money("day", 100), money("gone", 100)], [], now);
     spend(&limits, 50, now);
     let per_team = Limit {
         per: vec![LimitDimension::Team],

@@ -317,7 +317,7 @@ fn twenty_restarts_forget_nothing() {
     let (mut rows, mut sent) = (Vec::new(), 0);
     for _ in 0..20 {
         let limits = Limits::new(vec![money("day", 100)], None);
-        limits.restore(rows.clone(), now);
+        limits.change(vec![money("day", 100)], rows.clone(), now);
         // Each tries for more than its share.
         for _ in 0..8 {
             if let Ok(reservation) = limits.reserve(&asked(&caller, &labels), &costing(1), now) {
@@ -374,7 +374,8 @@ fn only_what_was_used_in_the_running_window_is_restored() {
         1000,
         Some(LimitWindow::Total),
     );
-    let limits = Limits::new(vec![money("day", 100), tokens, others, requests], None);
+    let all = vec![money("day", 100), tokens, others, requests];
+    let limits = Limits::new(all.clone(), None);
     let rows = [
         used_row(&identity, time(midnight - 1), 7),
         used_row(&identity, time(midnight), 11),
@@ -382,7 +383,7 @@ fn only_what_was_used_in_the_running_window_is_restored() {
     ];
 
     let since = limits.wants_used_since(&[money("day", 100)], now);
-    limits.restore(rows, now);
+    limits.change(all, rows, now);
 
     assert_eq!(since, Some(time(midnight)));
     let states = limits.states(now);

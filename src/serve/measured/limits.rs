@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::limits::{LimitCounts, LimitState, Limits, shown_key};
+use crate::limits::{LimitCounts, LimitState, Limits, Now, shown_key};
 use crate::outbound::notify::NoticeCounts;
 use crate::telemetry::metrics::readings::Readings;
 use crate::telemetry::metrics::{Metrics, names};
-
-use super::super::limits::now;
 
 /// The most counters of one limit that are shown. Callers and labels may be many.
 const MOST_SHOWN: usize = 100;
@@ -18,7 +16,7 @@ const NANOS: f64 = 1e9;
 /// Shows the limits and what became of notices.
 pub(in crate::serve) fn show_limits(metrics: &Metrics, limits: Limits, notices: Arc<NoticeCounts>) {
     metrics.ask(move |readings| {
-        let states = limits.states(now());
+        let states = limits.states(Now::of_clocks());
         for of_limit in states.chunk_by(|one, next| one.limit.id == next.limit.id) {
             of_counters(readings, of_limit);
         }

@@ -12,12 +12,12 @@ use crate::dispatch::dispatcher::Directions;
 use crate::hash::sha256;
 use crate::identity::directory::complaints::list;
 use crate::ledger::UsedRow;
+use crate::limits::{LimitGround, Now};
 use crate::provider::Provider;
 use crate::server::{ListenerTls, Live, Prepared};
 use crate::telemetry::observe::Observer;
 
 use super::super::key_files::KeyFiles;
-use super::super::limits::now;
 use super::super::measured::names_in;
 use super::super::prices;
 use super::super::restart_only::RestartOnly;
@@ -57,7 +57,7 @@ impl Reloader {
         &mut self,
         judged: Judged,
         prepared: Prepared,
-        used: Vec<UsedRow>,
+        (ground, used): (LimitGround, Vec<UsedRow>),
         text: String,
         named: NamedFiles,
         live: &Live,
@@ -97,7 +97,6 @@ impl Reloader {
         // An administrator may have put others meanwhile.
         prices::fill(self.dispatcher.routes().catalog(), &self.prices.compiled());
         live.exchange(prepared);
-        self.limits.change(config.limits, used, now());
         self.notices.change(config.notify);
         // It was checked before, and only a change of the store since then can speak against it.
         match self.identities.follow_settings(config.identity) {
@@ -111,6 +110,9 @@ impl Reloader {
                 "accounts and keys were not changed: they do not fit those in the store"
             ),
         }
+        let directory = self.identities.directory();
+        self.book
+            .follow_file(ground, &directory, used, Now::of_clocks());
         self.issuer_keys
             .follow(&self.identities.issuers(), config.issuer_links);
         self.longest_end.set(&config.server);

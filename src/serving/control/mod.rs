@@ -11,9 +11,6 @@ mod watch;
 mod watchers;
 
 use std::sync::Arc;
-use std::time::SystemTime;
-
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::Admission;
@@ -71,10 +68,7 @@ impl Control {
     /// Where the counters stand that a caller is held to: its own, and with the right to read usage those of its team and
     /// organisation, too.
     pub fn limits_of(&self, identity: &Identity) -> Vec<LimitState> {
-        let now = Now {
-            wall: SystemTime::now(),
-            mono: Instant::now(),
-        };
+        let now = Now::of_clocks();
         let reads_usage = identity
             .scopes
             .iter()

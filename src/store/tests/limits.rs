@@ -9,8 +9,8 @@ use rusqlite::Connection;
 
 use crate::error::LimitUnit;
 use crate::limits::{
-    Announced, Enforcement, Grant, Limit, LimitDimension, LimitMatch, LimitNotice, LimitRecord,
-    LimitWindow, Zone,
+    AnnouncedThreshold, Enforcement, Grant, Limit, LimitDimension, LimitMatch, LimitNotice,
+    LimitRecord, LimitWindow, Zone,
 };
 
 use super::*;
@@ -192,7 +192,7 @@ fn only_the_first_who_writes_a_threshold_down_announces_it() {
         .map(|it| (it.threshold, it.amount))
         .collect();
     assert_eq!(told, [(80, 100), (95, 100), (95, 200)]);
-    let expected = Announced {
+    let expected = AnnouncedThreshold {
         limit: "day".into(),
         key: BTreeMap::from([("team".to_owned(), "search".to_owned())]),
         unit: LimitUnit::Money,

@@ -17,7 +17,7 @@ use super::support::{ALL, Administered, authorized, caller, keys, scope, secret_
 const STREAM_LIMIT: Duration = Duration::from_millis(500);
 
 /// The methods of the listener for operators, and what each asks for.
-const METHODS: [(&str, Action); 16] = [
+const METHODS: [(&str, Action); 21] = [
     ("AdminService/ListAccounts", Action::AdminRead),
     ("AdminService/PutAccount", Action::AdminAccounts),
     ("AdminService/CloseAccount", Action::AdminAccounts),
@@ -25,6 +25,11 @@ const METHODS: [(&str, Action); 16] = [
     ("AdminService/CreateKey", Action::AdminAccounts),
     ("AdminService/RotateKey", Action::AdminAccounts),
     ("AdminService/RevokeKey", Action::AdminAccounts),
+    ("AdminService/ListLimits", Action::AdminRead),
+    ("AdminService/PutLimit", Action::AdminLimits),
+    ("AdminService/DeleteLimit", Action::AdminLimits),
+    ("AdminService/GrantLimit", Action::AdminLimits),
+    ("AdminService/ListLimitStates", Action::AdminRead),
     ("AdminService/ListPrices", Action::AdminRead),
     ("AdminService/PutPrices", Action::AdminPrices),
     ("AdminService/PriceUnknown", Action::AdminPrices),

@@ -90,8 +90,7 @@ impl Administered {
     }
 
     pub(crate) async fn client_with(&self, secret: &str) -> AdminClient {
-        let channel = self.admin_channel().await;
-        AdminServiceClient::with_interceptor(channel, Bearer(bearer(secret)))
+        client_at(self.gateway.admin.as_ref().unwrap(), secret).await
     }
 
     /// Makes a caller.
@@ -131,6 +130,16 @@ impl Administered {
         }
         files
     }
+}
+
+/// A client of the listener for operators that shows this key.
+pub(super) async fn client_at(address: &ListenAddress, secret: &str) -> AdminClient {
+    let ListenAddress::Tcp(address) = address else {
+        panic!("a listener on a socket");
+    };
+    let channel = Channel::from_shared(format!("http://{address}")).unwrap();
+    let channel = channel.connect().await.unwrap();
+    AdminServiceClient::with_interceptor(channel, Bearer(bearer(secret)))
 }
 
 /// A caller that may do what callers may.

@@ -1,0 +1,322 @@
+//! How are limits listed, written and removed, what is granted to them, and where do their counters stand?
+
+mod grants;
+mod states;
+mod views;
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use crate::audit::{AuditDraft, Subject};
+use crate::check::Faults;
+use crate::error::{Violation, excerpt};
+use crate::identity::directory::Directory;
+use crate::limits::book::{StoreLimits, holding};
+use crate::limits::{Limit, LimitFault, LimitGround, LimitHistory, LimitRecord, judge};
+use crate::store::{StoreChange, StoreError, StoreReading, StoredLimit};
+
+use super::accounts::{all, current};
+use super::error::AdminError;
+use super::fields::check_comment;
+use super::rights::Administrator;
+use super::{Administration, StoreObjects};
+
+pub use self::grants::GrantWish;
+pub use self::states::StateFilter;
+
+use self::views::LimitView;
+
+/// A limit that is to be written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LimitChange {
+    /// The limit as it shall be.
+    pub record: LimitRecord,
+    /// The version that it was read with; `None`: it must not exist yet.
+    pub version: Option<u64>,
+    /// Why.
+    pub comment: String,
+}
+
+/// A limit as it is listed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ListedLimit {
+    /// The limit, with the zone that holds for it.
+    pub limit: Limit,
+    /// Its version in the store; `None` for one of the file.
+    pub version: Option<u64>,
+}
+
+/// Limits of the store, what was granted to them in windows that run, and what was announced there.
+pub(super) fn read(reading: &StoreReading<'_>, now: SystemTime) -> Result<StoreLimits, StoreError> {
+    let second = second_of(now);
+    let limits = reading.limits()?.into_iter();
+    let grants = reading.running_grants(second)?.into_iter();
+    Ok(StoreLimits {
+        limits: limits.map(|stored| stored.record).collect(),
+        kept: LimitHistory {
+            grants: grants.map(|stored| stored.grant).collect(),
+            announced: Some(reading.announced(second)?),
+        },
+    })
+}
+
+impl Administration {
+    /// The limits that this administrator may see, in order of id; only those that a call of `account` is held to if it is
+    /// given.
+    ///
+    /// # Errors
+    /// [`AdminError`].
+    pub fn limits(
+        &self,
+        by: &Administrator,
+        account: Option<&str>,
+    ) -> Result<Vec<ListedLimit>, AdminError> {
+        let (objects, stored) = self.store.read(|reading| {
+            let objects = StoreObjects::read(reading)?;
+            Ok::<_, StoreError>((objects, reading.limits()?))
+        })?;
+        let directory = current(&self.file(), &objects)?;
+        let ground = self.book.ground();
+        let versions: Vec<_> = stored
+            .iter()
+            .map(|stored| (Arc::clone(&stored.record.limit.id), stored.version))
+            .collect();
+        let records: Vec<_> = stored.into_iter().map(|stored| stored.record).collect();
+        let limits = holding(&ground, &records, &directory);
+        let limits = limits.map_err(|conflict| AdminError::Impossible(conflict.to_string()))?;
+        let mut listed: Vec<_> = limits
+            .into_iter()
+            .filter(|limit| sees(by, limit, &directory))
+            .map(|limit| {
+                let version = versions.iter().find(|(id, _)| *id == limit.id);
+                ListedLimit {
+                    version: version.map(|(_, version)| *version),
+                    limit,
+                }
+            })
+            .collect();
+        if let Some(id) = account {
+            let path = path_of(by, id, &directory)?;
+            listed.retain(|listed| {
+                let accounts = &listed.limit.matching.accounts;
+                accounts.is_empty() || accounts.iter().any(|named| path.contains(named))
+            });
+        }
+        Ok(listed)
+    }
+
+    /// Creates a limit or replaces it. It holds when this returns.
+    ///
+    /// # Errors
+    /// [`AdminError`]; then nothing has changed.
+    pub fn put_limit(
+        &self,
+        by: &Administrator,
+        change: LimitChange,
+        now: SystemTime,
+    ) -> Result<ListedLimit, AdminError> {
+        let LimitChange {
+            record,
+            version,
+            comment,
+        } = change;
+        let mut faults = Faults::default();
+        check_comment(&comment, &mut faults);
+        all(faults)?;
+        let id = Arc::clone(&record.limit.id);
+        self.changed(|| {
+            let ground = self.priced(&self.book.ground());
+            self.store.change(|writing| {
+                self.refuse_limit_of_file(&id)?;
+                let existing = writing.limit(&id)?;
+                check_version(&id, existing.as_ref(), version)?;
+                let directory = current(&self.file(), &StoreObjects::read(writing)?)?;
+                let held = writing.limits()?.into_iter().map(|stored| stored.record);
+                let held: Vec<_> = held.collect();
+                let (before, others): (Vec<_>, Vec<_>) = holding(&ground, &held, &directory)
+                    .map_err(|conflict| AdminError::Impossible(conflict.to_string()))?
+                    .into_iter()
+                    .partition(|limit| limit.id == id);
+                if let Some(before) = before.first()
+                    && !rules(by, before, &directory)
+                {
+                    return Err(outside(&id));
+                }
+                let faults = judge(&record, &others, &ground, &directory);
+                if !faults.is_empty() {
+                    return Err(AdminError::Invalid(
+                        faults.into_iter().map(violation).collect(),
+                    ));
+                }
+                let after = in_zone(&record, &directory);
+                if !rules(by, &after, &directory) {
+                    return Err(outside(&id));
+                }
+                // What was granted to something else is not granted to this.
+                if before
+                    .first()
+                    .is_some_and(|it| !it.shares_counters_with(&after))
+                {
+                    writing.drop_counted(&id)?;
+                }
+                let stored = StoredLimit {
+                    record: record.clone(),
+                    version: writing.version(),
+                };
+                writing.put_limit(&stored)?;
+                let subject = Subject::new("limit", &id);
+                let mut event = AuditDraft::done(now, by.actor.clone(), "limit.put", subject);
+                if let Some(existing) = &existing {
+                    event = event.before(&LimitView::from(&existing.record));
+                }
+                let event = event.after(&LimitView::from(&record)).because(&comment);
+                let listed = ListedLimit {
+                    limit: after,
+                    version: Some(stored.version),
+                };
+                Ok(StoreChange::Made(listed, event))
+            })
+        })
+    }
+
+    /// Removes a limit, and what was granted to it. It holds for nobody when this returns; what is under way ends as it
+    /// would have.
+    ///
+    /// # Errors
+    /// [`AdminError`]; then nothing has changed.
+    pub fn delete_limit(
+        &self,
+        by: &Administrator,
+        id: &str,
+        comment: &str,
+        now: SystemTime,
+    ) -> Result<(), AdminError> {
+        let mut faults = Faults::default();
+        check_comment(comment, &mut faults);
+        all(faults)?;
+        self.changed(|| {
+            self.store.change(|writing| {
+                let existing = writing.limit(id)?;
+                // One that stands in both is removed from the store.
+                let Some(existing) = existing else {
+                    self.refuse_limit_of_file(id)?;
+                    return Err(AdminError::no("limit", id));
+                };
+                let directory = current(&self.file(), &StoreObjects::read(writing)?)?;
+                check_reach(by, &existing.record.limit, &directory)?;
+                writing.delete_limit(id)?;
+                let subject = Subject::new("limit", id);
+                let event = AuditDraft::done(now, by.actor.clone(), "limit.delete", subject)
+                    .before(&LimitView::from(&existing.record))
+                    .because(comment);
+                Ok(StoreChange::Made((), event))
+            })
+        })
+    }
+
+    /// The ground with the prices that hold by now, wherever they are kept.
+    fn priced(&self, ground: &LimitGround) -> LimitGround {
+        let prices = self.prices.compiled();
+        let mut ground = ground.clone();
+        for target in &mut ground.targets {
+            target.has_price = prices.model(&target.model).is_some();
+        }
+        ground
+    }
+
+    fn refuse_limit_of_file(&self, id: &str) -> Result<(), AdminError> {
+        let ground = self.book.ground();
+        match ground.limits.iter().any(|limit| *limit.id == *id) {
+            false => Ok(()),
+            true => Err(AdminError::read_only(
+                "limit",
+                id,
+                &ground.file,
+                "in `[[limits]]`",
+            )),
+        }
+    }
+}
+
+/// Whether a limit is this administrator's to see: it is on nothing but accounts that they administer.
+fn sees(by: &Administrator, limit: &Limit, directory: &Directory) -> bool {
+    let accounts = &limit.matching.accounts;
+    by.has_no_bounds(directory)
+        || !accounts.is_empty() && accounts.iter().all(|id| by.sees(id, directory))
+}
+
+/// Whether a limit is this administrator's to change: it is on nothing but accounts below that which they administer.
+fn rules(by: &Administrator, limit: &Limit, directory: &Directory) -> bool {
+    let accounts = &limit.matching.accounts;
+    by.has_no_bounds(directory)
+        || !accounts.is_empty() && accounts.iter().all(|id| by.rules(id, directory))
+}
+
+/// Refuses a change of a limit that exists. One that the administrator may not see is not there for them.
+fn check_reach(by: &Administrator, limit: &Limit, directory: &Directory) -> Result<(), AdminError> {
+    match () {
+        () if rules(by, limit, directory) => Ok(()),
+        () if sees(by, limit, directory) => Err(outside(&limit.id)),
+        () => Err(AdminError::no("limit", &limit.id)),
+    }
+}
+
+fn outside(id: &str) -> AdminError {
+    AdminError::Denied(format!(
+        "changing the limit `{}`, unless it names in `match.accounts` nothing but accounts below its own",
+        excerpt(id)
+    ))
+}
+
+/// An account that this administrator may see, and the accounts above it.
+fn path_of(
+    by: &Administrator,
+    id: &str,
+    directory: &Directory,
+) -> Result<Vec<Arc<str>>, AdminError> {
+    let account = directory.account(id);
+    let account = account.filter(|_| by.sees(id, directory));
+    let path = &account.ok_or_else(|| AdminError::no("account", id))?.path;
+    let above = [path.team.clone(), path.organisation.clone()];
+    let own = std::iter::once(Arc::clone(&path.caller));
+    Ok(own.chain(above.into_iter().flatten()).collect())
+}
+
+fn in_zone(record: &LimitRecord, directory: &Directory) -> Limit {
+    record.in_zone(|accounts| crate::limits::zone_of(directory, accounts))
+}
+
+fn violation(fault: LimitFault) -> Violation {
+    let LimitFault { field, what } = fault;
+    Violation {
+        field: format!("limit.{field}"),
+        what,
+    }
+}
+
+fn check_version(
+    id: &str,
+    existing: Option<&StoredLimit>,
+    version: Option<u64>,
+) -> Result<(), AdminError> {
+    let id = excerpt(id);
+    match (existing.map(|existing| existing.version), version) {
+        (None, None) => Ok(()),
+        (Some(current), Some(version)) if current == version => Ok(()),
+        (None, Some(_)) => Err(AdminError::Changed(format!(
+            "there is no limit `{id}` any more; leave `limit.etag` empty to create it"
+        ))),
+        (Some(_), None) => Err(AdminError::Changed(format!(
+            "the limit `{id}` exists; send its `etag` to change it"
+        ))),
+        (Some(_), Some(_)) => Err(AdminError::Changed(format!(
+            "the limit `{id}` has changed since it was read; read it again"
+        ))),
+    }
+}
+
+/// The second since 1970 in which a time lies.
+fn second_of(time: SystemTime) -> i64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH);
+    i64::try_from(since.unwrap_or_default().as_secs()).unwrap_or(i64::MAX)
+}

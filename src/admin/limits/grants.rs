@@ -1,0 +1,209 @@
+//! How is something granted to a limit?
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::audit::{AuditDraft, Subject};
+use crate::check::Faults;
+use crate::error::excerpt;
+use crate::identity::directory::Directory;
+use crate::limits::book::holding;
+use crate::limits::{
+    Grant, GrantError, HIGHEST_COUNT, Limit, LimitGround, LimitState, Now, WindowBounds,
+};
+use crate::store::{StoreChange, StoredGrant};
+
+use super::views::GrantView;
+use super::{check_reach, second_of};
+use crate::admin::accounts::{all, current};
+use crate::admin::error::AdminError;
+use crate::admin::fields::check_comment;
+use crate::admin::rights::Administrator;
+use crate::admin::{Administration, StoreObjects};
+
+/// The most characters of a grant's id.
+const MOST_ID: usize = 128;
+
+/// What is to be granted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GrantWish {
+    /// Id of the limit.
+    pub limit: String,
+    /// The counter, by the names of dimensions.
+    pub key: BTreeMap<String, String>,
+    /// What is added, in the limit's unit; negative to take away.
+    pub amount: i64,
+    /// Names the grant: the same again changes nothing.
+    pub id: String,
+    /// Why.
+    pub comment: String,
+}
+
+impl Administration {
+    /// Adds to the amount of a counter in the window that runs. It holds when this returns.
+    ///
+    /// # Errors
+    /// [`AdminError`]; then nothing has changed.
+    pub fn grant_limit(
+        &self,
+        by: &Administrator,
+        wish: &GrantWish,
+        now: Now,
+    ) -> Result<LimitState, AdminError> {
+        check(wish)?;
+        self.changed(|| {
+            let ground = self.book.ground();
+            self.store.change(|writing| {
+                let directory = current(&self.file(), &StoreObjects::read(writing)?)?;
+                let stored = writing.limits()?.into_iter();
+                let records: Vec<_> = stored.map(|stored| stored.record).collect();
+                let limits = holding(&ground, &records, &directory)
+                    .map_err(|conflict| AdminError::Impossible(conflict.to_string()))?;
+                let limit = limits.iter().find(|limit| *limit.id == *wish.limit);
+                let limit = limit.ok_or_else(|| AdminError::no("limit", &wish.limit))?;
+                check_reach(by, limit, &directory)?;
+                limit.check_grant(&wish.key).map_err(of_grant)?;
+                check_values(limit, wish, &ground, &directory)?;
+                let Some(bounds) = self.book.limits().window_of(limit, now) else {
+                    return Err(AdminError::no("limit", &wish.limit));
+                };
+                let grant = stored_grant(limit, wish, bounds, now.wall);
+                if let Some(existing) = writing.grant(&wish.limit, &wish.id)? {
+                    return match is_same(&existing.grant, &grant.grant) {
+                        true => Ok(StoreChange::Unneeded(())),
+                        false => Err(AdminError::Changed(format!(
+                            "the limit `{}` has another grant `{}`, of {} {}; give this one an id of its own",
+                            limit.id,
+                            excerpt(&wish.id),
+                            existing.grant.amount,
+                            existing.grant.unit.name(),
+                        ))),
+                    };
+                }
+                writing.put_grant(&grant)?;
+                let subject = Subject::new("limit", &wish.limit);
+                let event = AuditDraft::done(now.wall, by.actor.clone(), "limit.grant", subject)
+                    .after(&GrantView::from(&grant))
+                    .because(&wish.comment);
+                Ok(StoreChange::Made((), event))
+            })
+        })?;
+        let limits = self.book.limits();
+        let state = limits.state_with_key(&wish.limit, &wish.key, now);
+        state.ok_or_else(|| AdminError::no("limit", &wish.limit))
+    }
+}
+
+fn check(wish: &GrantWish) -> Result<(), AdminError> {
+    let GrantWish {
+        limit: _,
+        key: _,
+        amount,
+        id,
+        comment,
+    } = wish;
+    let mut faults = Faults::default();
+    check_comment(comment, &mut faults);
+    if comment.is_empty() {
+        faults.add("comment", "it is required: say why the limit is lifted");
+    }
+    if !(1..=MOST_ID).contains(&id.chars().count()) || id.chars().any(char::is_control) {
+        let what = "use 1 to 128 characters that name this grant and no other one to the limit, such as \"ticket-1234\"";
+        faults.add("grant_id", what);
+    }
+    if *amount == 0 {
+        faults.add(
+            "amount",
+            "it is 0, which changes nothing; use another number",
+        );
+    }
+    all(faults)
+}
+
+/// Whether the counter can ever count anything: a name that is mistyped would be granted to nobody.
+fn check_values(
+    limit: &Limit,
+    wish: &GrantWish,
+    ground: &LimitGround,
+    directory: &Directory,
+) -> Result<(), AdminError> {
+    if !limit.unit.is_money() && wish.amount.unsigned_abs() > HIGHEST_COUNT.unsigned_abs() {
+        let what = format!("use at most {HIGHEST_COUNT}");
+        return Err(AdminError::invalid("amount", what));
+    }
+    let mut faults = Faults::default();
+    for (name, value) in &wish.key {
+        if value.is_empty() {
+            // All that have no value share a counter.
+            continue;
+        }
+        let is_known = match &**name {
+            "organisation" | "team" | "caller" => {
+                value.contains(':') || directory.account(value).is_some()
+            }
+            "scenario" => ground
+                .scenarios
+                .as_ref()
+                .is_none_or(|known| known.iter().any(|scenario| **scenario == **value)),
+            "provider" | "model" if ground.scenarios.is_none() => true,
+            "provider" => (ground.targets.iter()).any(|target| *target.provider == **value),
+            "model" => (ground.targets.iter()).any(|target| *target.model == **value),
+            _ => true,
+        };
+        if !is_known {
+            let value = excerpt(value);
+            faults.add(
+                format_args!("key[\"{name}\"]"),
+                format!("there is no {name} `{value}`; correct it, or leave it empty for calls that have none"),
+            );
+        }
+    }
+    all(faults)
+}
+
+fn stored_grant(
+    limit: &Limit,
+    wish: &GrantWish,
+    bounds: WindowBounds,
+    now: SystemTime,
+) -> StoredGrant {
+    // If the clock was set back, the window has not begun by the calendar.
+    let second = second_of(now).max(bounds.start);
+    StoredGrant {
+        grant: Grant {
+            id: wish.id.as_str().into(),
+            limit: Arc::clone(&limit.id),
+            key: wish.key.clone(),
+            unit: limit.unit,
+            amount: wish.amount,
+            at: UNIX_EPOCH + Duration::from_secs(second.unsigned_abs()),
+        },
+        end: bounds.end,
+    }
+}
+
+/// Whether both grant the same, whenever that was.
+fn is_same(one: &Grant, other: &Grant) -> bool {
+    let Grant {
+        id,
+        limit,
+        key,
+        unit,
+        amount,
+        at: _,
+    } = one;
+    *id == other.id
+        && *limit == other.limit
+        && *key == other.key
+        && *unit == other.unit
+        && *amount == other.amount
+}
+
+fn of_grant(error: GrantError) -> AdminError {
+    let field = match error {
+        GrantError::Key(_) => "key",
+        GrantError::UnknownLimit(_) | GrantError::NoWindow(..) => "id",
+    };
+    AdminError::invalid(field, error.to_string())
+}
