@@ -219,7 +219,7 @@ impl Administration {
         let prices = self.prices.compiled();
         let mut ground = ground.clone();
         for target in &mut ground.targets {
-            target.has_price = prices.model(&target.model).is_some();
+            target.has_price |= prices.model(&target.model).is_some();
         }
         ground
     }
