@@ -59,7 +59,7 @@ impl Administration {
                 path.iter().any(|above| **above == *account) || is_below(&directory, account, id)
             };
             states.retain(|state| {
-                holds(&state.limit, counts) && values(state).all(|value| counts(value))
+                holds(&state.limit, counts) && values(state).all(counts)
             });
         }
         states.retain(|state| percent(state) >= i128::from(filter.min_percent));

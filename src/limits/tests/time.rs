@@ -463,7 +463,8 @@ fn a_minute_begins_with_what_attempts_used_before_the_start_less_what_has_leaked
 
     let limits = by_the_minute(60);
     let since = limits.wants_used_since(&[], now);
-    limits.restore(rows.into_iter().chain(sums), now);
+    let all = vec![Limit::clone(&only(&limits, now).limit)];
+    limits.change(all, rows.into_iter().chain(sums), now);
 
     assert_eq!(since, None, "no limits");
     let [state] = &limits.states(now)[..] else {
