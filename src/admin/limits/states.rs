@@ -58,9 +58,7 @@ impl Administration {
             let counts = |account: &str| {
                 path.iter().any(|above| **above == *account) || is_below(&directory, account, id)
             };
-            states.retain(|state| {
-                holds(&state.limit, counts) && values(state).all(counts)
-            });
+            states.retain(|state| holds(&state.limit, counts) && values(state).all(counts));
         }
         states.retain(|state| percent(state) >= i128::from(filter.min_percent));
         states.sort_by_cached_key(|state| {
