@@ -138,9 +138,12 @@ pub(crate) fn request(to: Role, scenario: &str, model: &str, kind: Kind) -> v1::
     let (scenario, model) = match to {
         Role::Floor if kind == Kind::Whole => (super::floor::WHOLE, model),
         Role::Floor => ("", model),
-        Role::Gateway | Role::Observed | Role::Simulator | Role::Front | Role::Sink => {
-            (scenario, "")
-        }
+        Role::Gateway
+        | Role::Keyed
+        | Role::Observed
+        | Role::Simulator
+        | Role::Front
+        | Role::Sink => (scenario, ""),
     };
     v1::GenerateRequest {
         scenario: scenario.to_owned(),

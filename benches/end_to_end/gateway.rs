@@ -8,6 +8,7 @@ use modelway::telemetry::Telemetry;
 
 use super::Failed;
 use super::cases::{CASES, Kind, OTHERS};
+use super::governance;
 use super::roles::{self, Layout};
 
 /// Serves on a port of its own, which it prints.
@@ -27,6 +28,10 @@ pub(crate) async fn serve(layout: Layout, upstream: &str) -> Result<(), Failed> 
 /// One provider; each scenario has the model of its case and one to fail over to.
 fn config(layout: Layout, upstream: &str) -> String {
     let runtimes = layout.runtimes();
+    let mut governance = upstream.split('#');
+    let upstream = governance.next().unwrap_or_default();
+    let mut part = || governance.next().unwrap_or_default();
+    let governance = governance::tables(part(), part(), part());
     let (upstream, telemetry) = match upstream.split_once('|') {
         Some((upstream, sink)) => {
             let sink =
@@ -84,5 +89,5 @@ fn config(layout: Layout, upstream: &str) -> String {
             "#
         );
     }
-    text
+    text + &governance
 }

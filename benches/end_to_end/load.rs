@@ -11,6 +11,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use super::Failed;
 use super::cases::{Case, Kind};
+use super::governance::credited;
 use super::process::Process;
 use super::roles::Role;
 
@@ -98,8 +99,12 @@ impl Caller {
         Ok(())
     }
 
+    fn request(&self) -> tonic::Request<v1::GenerateRequest> {
+        credited(self.role, self.request.clone())
+    }
+
     async fn unary(&mut self) -> Result<(), Failed> {
-        let answer = self.client.generate(self.request.clone()).await?;
+        let answer = self.client.generate(self.request()).await?;
         let answer = answer.into_inner();
         if self.role != Role::Floor && answer.attempts.len() != 1 {
             return Err(format!("{} attempts for one call", answer.attempts.len()).into());
@@ -115,7 +120,7 @@ impl Caller {
     }
 
     async fn stream(&mut self, tokens: usize) -> Result<(), Failed> {
-        let answer = self.client.stream_generate(self.request.clone()).await?;
+        let answer = self.client.stream_generate(self.request()).await?;
         let mut answer = answer.into_inner();
         let mut deltas = 0;
         while let Some(message) = answer.message().await? {

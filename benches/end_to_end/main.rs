@@ -9,6 +9,7 @@ mod cases;
 mod floor;
 mod front;
 mod gateway;
+mod governance;
 mod latency;
 mod load;
 mod memory;
@@ -104,6 +105,9 @@ async fn run(
         for rows in telemetry::measure(&simulator, connections, effort).await? {
             rows.print(effort);
         }
+    }
+    if is_wanted(governance::NAME) {
+        governance::measure(&simulator, connections, effort).await?;
     }
     if is_wanted(memory::NAME) {
         memory::measure(&simulator, effort).await?.print(effort);

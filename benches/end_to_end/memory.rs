@@ -3,6 +3,7 @@
 use modelway::grpc::v1::stream_generate_response::Event;
 
 use super::cases::{IDLE, Kind, OTHERS, request};
+use super::governance::credited;
 use super::process::{Process, Processes};
 use super::report::{Effort, Goal, Rows};
 use super::roles::Layout;
@@ -60,7 +61,8 @@ pub(crate) async fn growth(process: &Process, streams: usize) -> Result<f64, Fai
             before = process.resident_kib()?;
         }
         let client = &mut clients[number % connections];
-        let mut answer = client.stream_generate(request.clone()).await?.into_inner();
+        let answer = client.stream_generate(credited(process.role, request.clone()));
+        let mut answer = answer.await?.into_inner();
         while let Some(message) = answer.message().await? {
             if matches!(message.event, Some(Event::TextDelta(_))) {
                 break;

@@ -23,6 +23,7 @@ impl Process {
             Role::Simulator => "simulator",
             Role::Floor => "floor",
             Role::Gateway => "gateway",
+            Role::Keyed => "keyed",
             Role::Observed => "observed",
             Role::Front => "front",
             Role::Sink => "sink",

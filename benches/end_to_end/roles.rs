@@ -19,6 +19,8 @@ pub(crate) enum Role {
     Floor,
     /// Modelway.
     Gateway,
+    /// Modelway that asks its callers for a key.
+    Keyed,
     /// Modelway with all its telemetry, which goes to the sink.
     Observed,
     /// What speaks TLS for the provider.
@@ -71,7 +73,7 @@ impl Role {
                 std::future::pending().await
             }
             Self::Floor => floor::serve(layout, upstream).await,
-            Self::Gateway | Self::Observed => gateway::serve(layout, upstream).await,
+            Self::Gateway | Self::Keyed | Self::Observed => gateway::serve(layout, upstream).await,
             Self::Sink => telemetry::sink().await,
             Self::Front => front::serve(upstream).await,
         }

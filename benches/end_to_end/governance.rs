@@ -1,0 +1,220 @@
+//! What does governance cost? Modelway with identity, limits and a ledger, and with each of them, beside one with none.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use modelway::identity::key::{KeyKind, NewKey};
+use ring::rand::SystemRandom;
+use secrecy::ExposeSecret as _;
+
+use super::cases::{CASES, Case, Kind};
+use super::process::Process;
+use super::report::Effort;
+use super::roles::{Layout, Role};
+use super::{Failed, cost, load, memory};
+
+/// This case's name.
+pub(crate) const NAME: &str = "governance";
+
+/// The most that all of it may make of a call or an event.
+const GOAL: f64 = 1.25;
+
+/// The most that it may add to an open stream, in KiB.
+const GOAL_KIB: f64 = 1.0;
+
+/// Rounds of a full measurement: in each, every server is measured on the way there and on the way back.
+const ROUNDS: usize = 8;
+
+/// What each server has. The first has nothing, the last one everything.
+const SERVERS: [(&str, &str); 8] = [
+    ("nothing", ""),
+    ("identity by key", "key"),
+    ("limit: requests", "requests"),
+    ("limit: open calls", "open"),
+    ("limit: money", "money"),
+    ("these three limits", "requests open money"),
+    ("ledger (process)", "ledger"),
+    ("all of it", "key requests open money ledger"),
+];
+
+/// The key that calls show to servers that ask for one.
+static KEY: OnceLock<NewKey> = OnceLock::new();
+
+fn key() -> Result<&'static NewKey, Failed> {
+    if KEY.get().is_none() {
+        let key = NewKey::make(KeyKind::Data, &SystemRandom::new());
+        // Nobody else sets it.
+        let _ = KEY.set(key.map_err(|_| "no random numbers")?);
+    }
+    KEY.get().ok_or_else(|| "no key".into())
+}
+
+/// The message with the key that this server asks for.
+pub(crate) fn credited<T>(role: Role, message: T) -> tonic::Request<T> {
+    let mut request = tonic::Request::new(message);
+    if role == Role::Keyed
+        && let Some(key) = KEY.get()
+        && let Ok(value) = format!("Bearer {}", key.secret.expose_secret()).parse()
+    {
+        request.metadata_mut().insert("authorization", value);
+    }
+    request
+}
+
+/// The tables of a configuration with these features: `hash` is that of the key.
+pub(crate) fn tables(features: &str, hash: &str, directory: &str) -> String {
+    let has = |feature| features.split(' ').any(|other| other == feature);
+    let mut text = String::new();
+    let mut table = |table: &str| text.push_str(table);
+    if has("key") {
+        table(
+            "[[accounts]]\nid = \"shop\"\nkind = \"team\"\n[[accounts]]\nid = \"bench\"\nkind = \"caller\"\nparent = \"shop\"\n",
+        );
+        table(&format!(
+            "[[keys]]\nid = \"bench-1\"\naccount = \"bench\"\nsha256 = \"{hash}\"\n"
+        ));
+    }
+    for (feature, limit) in [
+        ("requests", "requests = 1000000000\nwindow = \"day\""),
+        ("open", "concurrent_calls = 1000000"),
+        ("money", "money = \"1000000 USD\"\nwindow = \"month\""),
+    ] {
+        if has(feature) {
+            table(&format!(
+                "[[limits]]\nid = \"{feature}\"\nper = [\"caller\"]\n{limit}\n"
+            ));
+        }
+    }
+    if has("ledger") {
+        table(&format!("[ledger]\npath = {directory:?}\n"));
+    }
+    text
+}
+
+fn start(simulator: &Process, number: usize, features: &str) -> Result<(Process, PathBuf), Failed> {
+    let name = format!("modelway-bench-{}-{number}", std::process::id());
+    let directory = std::env::temp_dir().join(name);
+    fs::create_dir_all(&directory)?;
+    let hash = key()?.hash.as_bytes().iter();
+    let mut digits = String::new();
+    for byte in hash {
+        // Writing to a String cannot fail.
+        let _ = write!(digits, "{byte:02x}");
+    }
+    let upstream = format!(
+        "{}#{features}#{digits}#{}",
+        simulator.address,
+        directory.display()
+    );
+    let role = match features.contains("key") {
+        true => Role::Keyed,
+        false => Role::Gateway,
+    };
+    let process = Process::start(role, Layout::PerCore, &upstream)?;
+    Ok((process, directory))
+}
+
+/// Measures all servers by turns, and prints a table for calls, one for events, and the memory of open streams.
+pub(crate) async fn measure(
+    simulator: &Process,
+    connections: usize,
+    effort: Effort,
+) -> Result<(), Failed> {
+    let of = |kind| CASES.iter().find(|case| case.kind == kind);
+    for (unit, case) in [
+        ("call", of(Kind::Whole)),
+        ("event", of(Kind::Streamed(100))),
+    ] {
+        if let Some(case) = case {
+            by_turns(simulator, unit, case, connections, effort).await?;
+        }
+    }
+    let (streams, rounds) = memory::scale(effort);
+    let mut grown = [Vec::new(), Vec::new()];
+    for _ in 0..rounds {
+        for (features, grown) in ["", SERVERS[SERVERS.len() - 1].1].iter().zip(&mut grown) {
+            let (process, directory) = start(simulator, 99, features)?;
+            grown.push(memory::growth(&process, streams).await?);
+            drop(process);
+            fs::remove_dir_all(directory)?;
+        }
+    }
+    if effort != Effort::Test {
+        let [off, on] = grown.map(|mut grown| median(&mut grown));
+        println!(
+            "{NAME} memory: {off:.1} KiB a stream without, {on:.1} with all of it: {:+.2} (goal: at most {GOAL_KIB:+.1})",
+            on - off
+        );
+    }
+    Ok(())
+}
+
+async fn by_turns(
+    simulator: &Process,
+    unit: &str,
+    case: &Case,
+    connections: usize,
+    effort: Effort,
+) -> Result<(), Failed> {
+    let calls = case.calls(effort);
+    let mut servers = Vec::new();
+    for (number, (_, features)) in SERVERS.iter().enumerate() {
+        let (process, directory) = start(simulator, number, features)?;
+        servers.push((process, directory));
+    }
+    let mut loads = Vec::new();
+    for (process, _) in &servers {
+        let load = load::Load::connect(case, process, connections).await?;
+        load.run(calls.div_ceil(4)).await?;
+        loads.push((process, load));
+    }
+    if effort != Effort::Test {
+        let mut taken = vec![Vec::new(); loads.len()];
+        for _ in 0..effort.rounds(ROUNDS) {
+            let there = 0..loads.len();
+            for at in there.clone().chain(there.rev()) {
+                taken[at].push(cost(&loads[at], calls).await? / case.units(calls));
+            }
+        }
+        print(unit, &taken);
+    }
+    drop(loads);
+    for (process, directory) in servers {
+        drop(process);
+        fs::remove_dir_all(directory)?;
+    }
+    Ok(())
+}
+
+/// The least and the middle of each server's turns. The ratio is the middle of those within one turn, so that a busy
+/// minute falls on both.
+fn print(unit: &str, taken: &[Vec<f64>]) {
+    let Some(nothing) = taken.first().cloned() else {
+        return;
+    };
+    println!("{NAME}, µs a {unit}    least   median    added    ratio");
+    for ((name, _), turns) in SERVERS.iter().zip(taken) {
+        let pairs = || turns.iter().zip(&nothing);
+        let mut added: Vec<f64> = pairs().map(|(with, without)| with - without).collect();
+        let mut ratios: Vec<f64> = pairs().map(|(with, without)| with / without).collect();
+        let mut turns = turns.clone();
+        let least = turns.iter().copied().fold(f64::INFINITY, f64::min);
+        println!(
+            "{name:20} {least:8.2} {:8.2} {:+8.2} {:8.3}",
+            median(&mut turns),
+            median(&mut added),
+            median(&mut ratios),
+        );
+    }
+    println!("goal: all of it at most {GOAL}");
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    match values.len() {
+        0 => 0.0,
+        count => f64::midpoint(values[(count - 1) / 2], values[count / 2]),
+    }
+}
