@@ -1,4 +1,4 @@
-//! What becomes of the attempts of a call that has ended, where the provider is to tell what it charges? Tasks read
+//! What becomes of the attempts of a call that has ended, where the provider is to tell what it charges? DrainTasks read
 //! their answers on, and then report the call.
 
 use std::sync::Arc;
@@ -30,10 +30,10 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The tasks that read answers on. They end by themselves, or with [`Drains::finish`].
 #[derive(Clone, Debug, Default)]
-pub struct Drains(Arc<Tasks>);
+pub struct Drains(Arc<DrainTasks>);
 
 #[derive(Debug, Default)]
-struct Tasks {
+struct DrainTasks {
     tracker: TaskTracker,
     stop: CancellationToken,
 }

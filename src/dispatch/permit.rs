@@ -129,11 +129,14 @@ impl TargetPermit {
             .forecast(self.position, &self.asked, Reserve::Worst)
     }
 
-    /// Learns from a complete answer what its provider counted.
-    pub(super) fn learn(&self, usage: &Usage) {
+    /// Learns from a complete answer what its provider counted; from each if something `needs_estimates`.
+    pub(super) fn learn(&self, usage: &Usage, needs_estimates: bool) {
+        let prompts = &self.route.targets[self.position].prompts;
+        if !needs_estimates && !prompts.learns_unasked() {
+            return;
+        }
         if let Some(reported) = usage.input_tokens {
-            let guarded = &self.route.targets[self.position];
-            guarded.prompts.learn(self.asked.size(), reported);
+            prompts.learn(self.asked.size(), reported);
         }
         if let Some(reported) = usage.output_tokens {
             self.route.answers[self.position].learn(reported);

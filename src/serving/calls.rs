@@ -359,6 +359,7 @@ mod tests {
     fn the_future_that_leads_a_call_to_its_answer_is_small() {
         let size = size_of_returned(|call: BegunCall<'static>| call.whole(|_, answer| answer));
 
-        assert!(size <= 8 * 1024, "{size} bytes");
+        println!("{size} bytes");
+        assert!(size <= 5 * 1024, "{size} bytes");
     }
 }

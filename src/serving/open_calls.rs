@@ -110,11 +110,15 @@ impl OpenCalls {
         call: &mut Call,
         standing: Option<&Standing>,
     ) -> Result<Answer, Failure> {
-        let answer = match standing {
-            Some(standing) => self.while_allowed(standing, pin!(call.whole())).await,
-            None => {
-                let answer = self.closed.run_until_cancelled(call.whole()).await;
-                answer.ok_or(Error::Draining)
+        let answer = {
+            // Pinned before it is handed over: every call would hold its memory twice otherwise.
+            let whole = pin!(call.whole());
+            match standing {
+                Some(standing) => self.while_allowed(standing, whole).await,
+                None => {
+                    let answer = self.closed.run_until_cancelled(whole).await;
+                    answer.ok_or(Error::Draining)
+                }
             }
         };
         match answer {

@@ -376,7 +376,7 @@ impl Attempt {
         let prices = self.allowance.prices.as_deref();
         let settled = money::settle(&end, prices, charging.cost_from);
         if let Some(usage) = self.record.usage.filter(|_| is_whole) {
-            self.permit.learn(&usage);
+            self.permit.learn(&usage, set_aside.is_some());
         }
         self.record.settle(outcome, settled);
         let ended_after = self.left_after.or(self.failed_after);
