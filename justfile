@@ -15,7 +15,7 @@ demo:
 
 # Every test, the replay of recorded traffic included
 test:
-    cargo test --locked
+    RUST_TEST_THREADS=$((2 * $(nproc))) cargo test --locked
 
 # Format, lints, docs, contract
 check:
