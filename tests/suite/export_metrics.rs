@@ -6,12 +6,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use modelway::grpc::v1::generation_service_client::GenerationServiceClient;
+use modelway::telemetry::metrics::names::{self, MetricKind};
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value};
 use opentelemetry_proto::tonic::metrics::v1::{Metric, metric, number_data_point};
 use tokio::time::timeout;
 
 use crate::support::collector::{Collector, Manner, MetricsExport};
 use crate::support::exporting::{Exporting, PROTOCOLS};
+use crate::support::scraped::Scraped;
 use crate::support::{Process, ask, until};
 
 /// Much longer than anything here takes.
@@ -117,6 +119,79 @@ fn total(export: &MetricsExport, name: &str) -> f64 {
     values.sum()
 }
 
+/// A label of calls that is one of metrics, and a limit.
+const GOVERNED: &str = r#"
+[auth]
+anonymous = "anybody"
+[metrics]
+labels = ["cost.center"]
+[[accounts]]
+id = "anybody"
+kind = "caller"
+labels = { "cost.center" = "c1" }
+label_rules = [{ key = "cost.center", values = ["c2"] }]
+[[limits]]
+id = "all"
+requests = 100
+window = "day"
+"#;
+
+/// Whether every counter that only calls change has the same series and the same sum over both ways.
+fn assert_all_counters_are_those_shown(export: &MetricsExport, shown: &Scraped) {
+    let of_calls = [
+        "modelway_call",
+        "modelway_door",
+        "modelway_attempt",
+        "modelway_cost",
+        "modelway_estimate",
+        "modelway_usage",
+        "modelway_limit",
+        "gen_ai",
+    ];
+    let mut compared = 0;
+    for definition in names::ALL {
+        let is_of_calls = of_calls
+            .iter()
+            .any(|of| definition.prometheus.starts_with(of));
+        let is_counter = matches!(definition.kind, MetricKind::Counter | MetricKind::Nanos);
+        if !is_of_calls || !is_counter {
+            continue;
+        }
+        let sent = total(export, definition.otel);
+        let sum = shown.sum(definition.prometheus, &[]);
+        assert!(
+            (sent - sum).abs() < 1e-9,
+            "{}: {sent}, {sum}",
+            definition.otel
+        );
+        let series = shown.names().into_iter();
+        let series = series.filter(|(name, _)| name == definition.prometheus);
+        let Some(metric::Data::Sum(points)) = &metrics(export)[definition.otel].data else {
+            panic!("{} is no sum", definition.otel);
+        };
+        assert_eq!(
+            points.data_points.len(),
+            series.count(),
+            "{}",
+            definition.otel
+        );
+        compared += 1;
+    }
+    println!("{compared} counters are the same over OTLP and for Prometheus");
+    assert!(compared > 20, "{compared}");
+    let calls = &metrics(export)["modelway.call.cost"].data;
+    let Some(metric::Data::Sum(costs)) = calls else {
+        panic!("{calls:?}");
+    };
+    let of_center = costs.data_points.iter().filter(|point| {
+        let labels = texts(&point.attributes);
+        let has = |key: &str, value: &str| labels.get(key).is_some_and(|has| has == value);
+        has("scenario", "quick") && has("cost.center", "c1")
+    });
+    assert_eq!(of_center.count(), 1);
+    assert!(shown.sum("modelway_call_cost_usd_total", &[("cost_center", "c1")]) > 0.0);
+}
+
 #[tokio::test]
 async fn metrics_reach_a_collector_over_either_protocol_as_prometheus_shows_them() {
     for protocol in PROTOCOLS {
@@ -124,8 +199,10 @@ async fn metrics_reach_a_collector_over_either_protocol_as_prometheus_shows_them
             let collector = Collector::start(Manner::Takes).await;
             let telemetry = format!(
                 "endpoint = 'http://{}'\nprotocol = '{protocol}'\ncompression = '{compression}'\n\
-                 interval = '50ms'\nheaders = {{ X-Tenant = 'search' }}",
-                collector.address
+                 interval = '50ms'\nheaders = {{ X-Tenant = 'search' }}\n{GOVERNED}\
+                 [ledger]\ndurability = 'none'\npath = '{}/export-{protocol}-{compression}'\n",
+                collector.address,
+                env!("CARGO_TARGET_TMPDIR"),
             );
             let service = start(&telemetry).await;
             service.calls(2).await;
@@ -153,6 +230,7 @@ async fn metrics_reach_a_collector_over_either_protocol_as_prometheus_shows_them
                     "{otel}: {sent}, {shown}"
                 );
             }
+            assert_all_counters_are_those_shown(last, &shown);
             let of_last = metrics(last);
             let Some(metric::Data::Histogram(durations)) = &of_last["modelway.call.duration"].data
             else {

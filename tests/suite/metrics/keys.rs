@@ -1,6 +1,6 @@
 //! Do the metrics tell how many keys there are in each state, and that the audit record is written?
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::support::{Gateway, ONE_MODEL};
 
@@ -8,7 +8,9 @@ use crate::support::{Gateway, ONE_MODEL};
 async fn keys_are_shown_by_their_state() {
     let hours = |hours: u64| {
         let end = SystemTime::now() + Duration::from_secs(hours * 3_600);
-        jiff::Timestamp::try_from(end).unwrap().to_string()
+        let end = end.duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let end = i64::try_from(end).unwrap();
+        jiff::Timestamp::from_second(end).unwrap().to_string()
     };
     let key = |number: usize, more: &str| {
         let sha256 = format!("{number:064x}");
