@@ -258,8 +258,8 @@ impl Administration {
     }
 
     fn limits_in_store(&self) -> Result<StoreLimits, StoreError> {
-        let now = SystemTime::now();
-        self.store.read(|reading| limits::read(reading, now))
+        let now = Now::of_clocks();
+        self.store.read(|reading| limits::read(reading, now.wall))
     }
 
     /// Calls this follower after every change from now on. Only the first follower is kept.
