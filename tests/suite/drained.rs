@@ -325,7 +325,13 @@ async fn an_answer_is_read_on_for_half_a_minute_and_no_longer() {
             Method::Generate => "delay=120s",
             Method::StreamGenerate => "tokens=2000+gap=100ms",
         };
-        let gateway = start("drain", behaviour, &data).await;
+        // The limits of the target hold until its answer has begun.
+        let limits =
+            "timeouts = { first_event = '120s', first_content = '120s' }\nmax_output_tokens";
+        let config = config("drain", &data).replacen("max_output_tokens", limits, 1);
+        let gateway = Gateway::start(&config).await;
+        let behaviour: Behaviour = behaviour.parse().unwrap();
+        gateway.simulator.set("first", behaviour);
 
         leave(&gateway, method).await;
         let left = Instant::now();

@@ -294,7 +294,9 @@ async fn every_attempt_costs_the_same_wherever_it_is_told_and_what_the_providers
         })
         .sum();
     // Spans.
-    let spans = recorder.attempts(&log);
+    // An attempt may also time out before it has arrived, on a busy machine.
+    let mut spans = recorder.spans();
+    spans.retain(|span| span.span_kind == opentelemetry::trace::SpanKind::Client);
     assert_eq!(spans.len(), rows.len());
     let of_spans: i64 = spans
         .iter()
