@@ -2,6 +2,7 @@
 
 mod certificates;
 mod credentials;
+mod hostile;
 mod issuers;
 mod labels;
 mod permissions;

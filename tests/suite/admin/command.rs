@@ -18,28 +18,41 @@ const BOUND: Duration = Duration::from_secs(1);
 
 #[tokio::test]
 async fn a_key_that_the_command_revokes_is_refused_within_a_second() {
+    const AT_ONCE: usize = 10;
+    const ROUNDS: usize = 10;
     let administered = Administered::start("command-revokes", "").await;
     let mut admin = administered.client().await;
     administered.account(&mut admin, "caller").await;
     let mut slowest = Duration::ZERO;
 
-    for _ in 0..10 {
-        let (id, secret) = administered.key(&mut admin, "caller").await;
-        call(&administered, &secret).await.unwrap();
-        keys(&administered.data, &["revoke", &id, "--comment", "lost"]);
-        let revoked = Instant::now();
-        let refused = loop {
-            match call(&administered, &secret).await {
-                Ok(()) => assert!(revoked.elapsed() < 10 * BOUND),
-                Err(status) => break status,
-            }
-        };
-        slowest = slowest.max(revoked.elapsed());
-        assert_eq!(refused.code(), Code::Unauthenticated);
+    for _ in 0..ROUNDS {
+        let mut revoked = Vec::new();
+        for _ in 0..AT_ONCE {
+            let (id, secret) = administered.key(&mut admin, "caller").await;
+            call(&administered, &secret).await.unwrap();
+            let data = administered.data.clone();
+            let revoking = move || drop(keys(&data, &["revoke", &id, "--comment", "lost"]));
+            // Calls go on beside the commands.
+            tokio::task::spawn_blocking(revoking).await.unwrap();
+            revoked.push((Instant::now(), secret));
+        }
+        let waiting = revoked.into_iter().map(async |(revoked, secret)| {
+            let refused = loop {
+                match call(&administered, &secret).await {
+                    Ok(()) => assert!(revoked.elapsed() < 10 * BOUND),
+                    Err(status) => break status,
+                }
+            };
+            assert_eq!(refused.code(), Code::Unauthenticated);
+            revoked.elapsed()
+        });
+        let times = futures_util::future::join_all(waiting).await;
+        slowest = times.into_iter().fold(slowest, Duration::max);
     }
 
     println!(
-        "revoked by the command: 10, slowest: {} ms",
+        "revoked by the command: {}, slowest: {} ms",
+        AT_ONCE * ROUNDS,
         slowest.as_millis()
     );
     assert!(slowest <= BOUND, "{slowest:?}");

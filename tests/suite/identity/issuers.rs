@@ -1,6 +1,7 @@
 //! Are signed tokens believed if, and only if, their issuer has signed them, whatever the issuer's keys do meanwhile?
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -16,44 +17,62 @@ use tokio::task::JoinSet;
 use tonic::{Code, Status};
 
 use super::{bearer, caller, hello};
-use crate::support::{Gateway, ONE_MODEL, details};
+use crate::support::foreign::authority::{Authority, Purpose};
+use crate::support::foreign::front::Front;
+use crate::support::foreign::proxies::{Manners, Proxy};
+use crate::support::log::Log;
+use crate::support::{Gateway, ONE_MODEL, Process, details};
 
 /// An issuer that publishes its keys at a URL.
-struct Sso {
+pub(super) struct Sso {
     keys: Arc<Mutex<Vec<(&'static str, Ed25519KeyPair)>>>,
-    is_down: Arc<AtomicBool>,
+    manner: Arc<Mutex<Manner>>,
     fetches: Arc<AtomicUsize>,
+    pub(super) address: SocketAddr,
     url: String,
     _serving: JoinSet<()>,
 }
 
+/// How it answers.
+#[derive(Clone, Debug)]
+enum Manner {
+    /// With its keys.
+    Keys,
+    /// With this status, header and body.
+    Other(&'static str, String, String),
+    /// Never.
+    Silent,
+}
+
 impl Sso {
-    async fn start(first_key: &'static str) -> Self {
+    pub(super) async fn start(first_key: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/keys", listener.local_addr().unwrap());
+        let address = listener.local_addr().unwrap();
+        let url = format!("http://{address}/keys");
         let keys: Arc<Mutex<Vec<(&'static str, Ed25519KeyPair)>>> = Arc::default();
-        let (is_down, fetches) = (
-            Arc::new(AtomicBool::new(false)),
-            Arc::new(AtomicUsize::new(0)),
-        );
-        let (published, down, counted) = (
-            Arc::clone(&keys),
-            Arc::clone(&is_down),
-            Arc::clone(&fetches),
-        );
+        let manner = Arc::new(Mutex::new(Manner::Keys));
+        let fetches = Arc::new(AtomicUsize::new(0));
+        let (published, played, counted) =
+            (Arc::clone(&keys), Arc::clone(&manner), Arc::clone(&fetches));
         let mut serving = JoinSet::new();
         serving.spawn(async move {
+            let mut silent = Vec::new();
             loop {
                 let (mut socket, _) = listener.accept().await.unwrap();
                 let mut head = [0; 4096];
                 let _ = socket.read(&mut head).await;
                 counted.fetch_add(1, Ordering::SeqCst);
-                let (status, body) = match down.load(Ordering::SeqCst) {
-                    true => ("503 Service Unavailable", String::new()),
-                    false => ("200 OK", document(&published.lock().unwrap())),
+                let manner = played.lock().unwrap().clone();
+                let (status, header, body) = match manner {
+                    Manner::Keys => ("200 OK", String::new(), document(&published.lock().unwrap())),
+                    Manner::Other(status, header, body) => (status, header, body),
+                    Manner::Silent => {
+                        silent.push(socket);
+                        continue;
+                    }
                 };
                 let answer = format!(
-                    "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+                    "HTTP/1.1 {status}\r\n{header}content-length: {}\r\nconnection: close\r\n\r\n{body}",
                     body.len()
                 );
                 let _ = socket.write_all(answer.as_bytes()).await;
@@ -61,8 +80,9 @@ impl Sso {
         });
         let sso = Self {
             keys,
-            is_down,
+            manner,
             fetches,
+            address,
             url,
             _serving: serving,
         };
@@ -77,8 +97,28 @@ impl Sso {
         self.keys.lock().unwrap().push((id, pair));
     }
 
+    fn play(&self, manner: Manner) {
+        *self.manner.lock().unwrap() = manner;
+    }
+
+    /// What it signs with its latest key, whatever header and claims are.
+    pub(super) fn signed(&self, header: &str, claims: &str) -> String {
+        let keys = self.keys.lock().unwrap();
+        let (_, pair) = keys.last().unwrap();
+        let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
+        let signed = format!("{}.{}", part(header), part(claims));
+        let signature = URL_SAFE_NO_PAD.encode(pair.sign(signed.as_bytes()));
+        format!("{signed}.{signature}")
+    }
+
+    /// The public key that everybody can read.
+    pub(super) fn public_key(&self) -> Vec<u8> {
+        let keys = self.keys.lock().unwrap();
+        keys.last().unwrap().1.public_key().as_ref().to_vec()
+    }
+
     /// A token that is signed with its latest key, for a subject; `claims` are added or take the place of others.
-    fn token(&self, subject: &str, claims: Value) -> String {
+    pub(super) fn token(&self, subject: &str, claims: Value) -> String {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         let mut all = json!({
             "iss": "https://sso.example",
@@ -102,16 +142,29 @@ impl Sso {
     }
 
     /// A service that believes it, and has a bound caller and a team.
-    async fn gateway(&self, more: &str) -> Gateway {
-        let url = &self.url;
-        let issuer = format!(
-            "[[auth.issuers]]\nname = 'sso'\nissuer = 'https://sso.example'\naudience = ['modelway']\njwks = '{url}'\n\
-             caller_claim = 'azp'\nteam_claim = 'team'\nscopes_claim = 'scope'\n{more}\n"
-        );
+    pub(super) async fn gateway(&self, more: &str) -> Gateway {
+        Gateway::start(&self.configuration(&self.url, more)).await
+    }
+
+    /// A configuration that believes it, with its keys at this URL.
+    pub(super) fn configuration(&self, url: &str, more: &str) -> String {
+        let issuer = Self::table(url, more);
         let binding = "bindings = [{ token = { issuer = 'sso', subject = 'indexer' } }]";
         let team = "[[accounts]]\nid = 'search'\nkind = 'team'\n";
         let accounts = [&caller("bound", binding), team].concat();
-        Gateway::start(&[&issuer, ONE_MODEL, &accounts].concat()).await
+        [&issuer, ONE_MODEL, &accounts].concat()
+    }
+
+    /// What a configuration says of it.
+    pub(super) fn configuration_of_issuer(&self, more: &str) -> String {
+        Self::table(&self.url, more)
+    }
+
+    fn table(url: &str, more: &str) -> String {
+        format!(
+            "[[auth.issuers]]\nname = 'sso'\nissuer = 'https://sso.example'\naudience = ['modelway']\njwks = '{url}'\n\
+             caller_claim = 'azp'\nteam_claim = 'team'\nscopes_claim = 'scope'\n{more}\n"
+        )
     }
 }
 
@@ -236,7 +289,11 @@ async fn a_new_key_is_learned_when_the_first_token_names_it_by_one_fetch_for_all
 #[tokio::test]
 async fn tokens_of_an_issuer_whose_keys_were_never_learned_may_be_tried_again() {
     let sso = Sso::start("one").await;
-    sso.is_down.store(true, Ordering::SeqCst);
+    sso.play(Manner::Other(
+        "503 Service Unavailable",
+        String::new(),
+        String::new(),
+    ));
     let gateway = sso.gateway("").await;
 
     let status = generate(&gateway, &sso.token("indexer", json!({})))
@@ -247,4 +304,146 @@ async fn tokens_of_an_issuer_whose_keys_were_never_learned_may_be_tried_again() 
     assert_eq!(reason(&status), "CREDENTIALS_UNCHECKED");
     assert_eq!(details(&status).retry_after, Some(Duration::from_secs(30)));
     assert_eq!(gateway.simulator.requests().len(), 0);
+}
+
+/// What the log says of keys that cannot be fetched.
+async fn cause(log: &Log) -> String {
+    loop {
+        let lines = log.lines();
+        let line = lines.iter().find(|line| {
+            let message = line["message"].as_str().unwrap_or_default();
+            message.starts_with("the keys of an issuer of tokens cannot be fetched")
+        });
+        if let Some(line) = line {
+            assert_eq!(line["issuer"], "sso", "{line}");
+            return line["error"].as_str().unwrap().to_owned();
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn keys_are_fetched_with_an_authority_and_through_a_proxy_of_ones_own() {
+    let sso = Sso::start("one").await;
+    let authority = Authority::new();
+    let tls = authority.server(Purpose::Server, &["http/1.1"]);
+    let front = Front::before(sso.address, tls).await;
+    let url = format!("https://localhost:{}/keys", front.address.port());
+    let ca = format!("ca_file = {:?}", authority.file());
+    let token = sso.token("indexer", json!({}));
+
+    // Nobody trusts its authority: no key is learned from it, and nothing is known about its tokens.
+    let gateway = Gateway::start(&sso.configuration(&url, "")).await;
+    let status = generate(&gateway, &token).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+    assert_eq!(sso.fetches.load(Ordering::SeqCst), 0);
+
+    let gateway = Gateway::start(&sso.configuration(&url, &ca)).await;
+    generate(&gateway, &token).await.unwrap();
+    assert_eq!(sso.fetches.load(Ordering::SeqCst), 1);
+
+    // What is trusted for all connections is trusted here, too.
+    let common = format!("{}\n[transport]\n{ca}\n", sso.configuration(&url, ""));
+    let gateway = Gateway::start(&common).await;
+    generate(&gateway, &token).await.unwrap();
+
+    for speech in ["http", "socks5h"] {
+        let proxy = match speech {
+            "http" => Proxy::http(front.address, Manners::default()).await,
+            _ => Proxy::socks(front.address, Manners::default()).await,
+        };
+        let through = format!("{ca}\nproxy = '{speech}://{}'", proxy.address);
+        let gateway = Gateway::start(&sso.configuration(&url, &through)).await;
+        generate(&gateway, &token).await.unwrap();
+        assert_eq!(proxy.asked().len(), 1, "{speech}: {:?}", proxy.asked());
+    }
+}
+
+#[tokio::test]
+async fn the_proxy_of_the_environment_leads_to_the_keys_of_an_issuer_elsewhere() {
+    let sso = Sso::start("one").await;
+    let authority = Authority::new();
+    let tls = authority.server(Purpose::ServerElsewhere, &["http/1.1"]);
+    let front = Front::before(sso.address, tls).await;
+    let proxy = Proxy::http(front.address, Manners::default()).await;
+    let folder = std::path::PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("issuer-environment");
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("modelway.toml");
+    let provider = "[providers.openai]\nsimulated = true\nwire_format = 'openai_chat'\n[admin]\nlisten = 'none'\n";
+    let ca = format!("ca_file = {:?}", authority.file());
+    let text = sso.configuration("https://elsewhere.example/keys", &ca);
+    std::fs::write(&file, format!("{text}\n{provider}")).unwrap();
+    let url = format!("http://{}", proxy.address);
+
+    let process = Process::serve(
+        Some(&file),
+        &[("HTTPS_PROXY", &url), ("NO_PROXY", "other.example")],
+    );
+
+    let mut client = CallerServiceClient::new(process.connect().await);
+    let token = sso.token("indexer", json!({}));
+    let told = client.who_am_i(bearer(WhoAmIRequest {}, &token)).await;
+    assert_eq!(told.unwrap().into_inner().caller, "bound");
+    assert_eq!(proxy.asked(), ["elsewhere.example:443"]);
+}
+
+#[tokio::test]
+async fn why_keys_cannot_be_fetched_is_told_by_one_line_for_each_cause() {
+    let sso = Sso::start("one").await;
+    let elsewhere = Sso::start("one").await;
+    let front = Front::before(
+        sso.address,
+        Authority::new().server(Purpose::Server, &["http/1.1"]),
+    )
+    .await;
+    let secured = format!("https://localhost:{}/keys", front.address.port());
+    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let refused = format!("http://{}/keys", nobody.local_addr().unwrap());
+    drop(nobody);
+    let ok = |body: &str| Manner::Other("200 OK", String::new(), body.to_owned());
+    let redirect = format!("location: {}\r\n", elsewhere.url);
+    let large = format!(r#"{{"keys": [], "x": "{}"}}"#, "x".repeat(300 * 1024));
+    let causes = [
+        (&secured, Manner::Keys, "invalid peer certificate"),
+        (&refused, Manner::Keys, "refused"),
+        (&sso.url, Manner::Silent, "takes too long"),
+        (&sso.url, ok("<html>"), "not a JSON Web Key Set"),
+        (
+            &sso.url,
+            ok(r#"{"keys": []}"#),
+            "no public key for signatures",
+        ),
+        (&sso.url, ok(&large), "too large"),
+        (
+            &sso.url,
+            Manner::Other("302 Found", redirect, String::new()),
+            "HTTP 302",
+        ),
+        (
+            &sso.url,
+            Manner::Other("503 Busy", String::new(), String::new()),
+            "HTTP 503",
+        ),
+    ];
+    let count = causes.len();
+    let mut told = std::collections::BTreeSet::new();
+    for (url, manner, expected) in causes {
+        sso.play(manner);
+        let log = Log::default();
+        let _guard = log.listen("warn");
+        let gateway = Gateway::start(&sso.configuration(url, "")).await;
+        let cause = cause(&log).await;
+        assert!(cause.contains(expected), "{expected}: {cause}");
+        told.insert(cause);
+        let status = generate(&gateway, &sso.token("indexer", json!({}))).await;
+        assert_eq!(status.unwrap_err().code(), Code::Unavailable, "{expected}");
+    }
+    assert_eq!(told.len(), count, "{told:#?}");
+    assert_eq!(
+        elsewhere.fetches.load(Ordering::SeqCst),
+        0,
+        "no redirect is followed"
+    );
+    println!("causes told apart: {count}");
 }
