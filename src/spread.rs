@@ -12,7 +12,7 @@ const BUCKETS: usize = ((LAST_EXPONENT + 1 - FRACTION_BITS) * BUCKETS_PER_DOUBLI
 pub(crate) const MOST_SAMPLES: u32 = 2000;
 
 /// Counts of recent numbers. Those below 8 are taken for 8, those above 262,143 for that.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Spread {
     counts: [u16; BUCKETS],
     samples: u32,
@@ -28,6 +28,27 @@ impl Default for Spread {
 }
 
 impl Spread {
+    /// How many counts it keeps.
+    pub(crate) const BUCKETS: usize = BUCKETS;
+
+    /// Its counts.
+    pub(crate) fn counts(&self) -> impl Iterator<Item = u64> {
+        self.counts.iter().map(|count| u64::from(*count))
+    }
+
+    /// One with these counts; `None` if no numbers lead to them.
+    pub(crate) fn of_counts(counts: &[u64]) -> Option<Self> {
+        let mut spread = Self::default();
+        if counts.len() != BUCKETS {
+            return None;
+        }
+        for (known, count) in spread.counts.iter_mut().zip(counts) {
+            *known = u16::try_from(*count).ok()?;
+            spread.samples += u32::from(*known);
+        }
+        (spread.samples <= MOST_SAMPLES).then_some(spread)
+    }
+
     /// Counts a number.
     pub(crate) fn record(&mut self, number: u32) {
         if self.samples >= MOST_SAMPLES {

@@ -34,6 +34,7 @@ use crate::ledger::{Files, Ledger};
 use crate::limits::book::{LimitBook, StoreLimits, UnusedLimits};
 use crate::limits::{Limits, Now};
 use crate::locked::locked;
+use crate::money::LearnedTokens;
 use crate::store::{Store, StoreError, StoreReading};
 
 pub use self::accounts::{AccountChange, ListedAccount};
@@ -101,6 +102,9 @@ impl FileObjects {
     }
 }
 
+/// Tells what was learned of the tokens of targets.
+pub type LearnedSource = Box<dyn Fn() -> Vec<LearnedTokens> + Send + Sync>;
+
 /// Called after every change of the store, whoever made it.
 pub type Follower = Box<dyn Fn(&StoreObjects) + Send + Sync>;
 
@@ -126,6 +130,8 @@ pub struct Administration {
     prices: Arc<PriceBoard>,
     /// What this process writes down of calls, and what its limits count; unset where another process may do so.
     books: OnceLock<Books>,
+    /// Tells what was learned of the tokens of targets, which is kept here.
+    learned: OnceLock<LearnedSource>,
     /// Where another process may write down what calls have used.
     ledger_files: Option<Files>,
     follower: OnceLock<Follower>,
@@ -169,6 +175,7 @@ impl Administration {
         Ok(Self {
             prices,
             books: OnceLock::new(),
+            learned: OnceLock::new(),
             ledger_files: None,
             store,
             identities,
@@ -212,6 +219,22 @@ impl Administration {
             limits,
             begun,
         });
+    }
+
+    /// This tells from now on what was learned of the tokens of targets. It is kept until the next process begins.
+    pub fn keep_learned(&self, learned: LearnedSource) {
+        let _ = self.learned.set(learned);
+    }
+
+    /// Writes down what was learned of the tokens of targets. To be called every minute, and at the end.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then what was written before is kept.
+    pub fn write_learned(&self) -> Result<(), StoreError> {
+        match self.learned.get() {
+            Some(learned) => self.store.keep_learned(&learned()),
+            None => Ok(()),
+        }
     }
 
     fn ledger_files(&self) -> Option<Files> {

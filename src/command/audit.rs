@@ -58,7 +58,9 @@ impl AuditArguments {
                 server.ask(&address, asking).await
             });
         }
-        let OpenedStore { administration, by } = match self.store.open(false) {
+        let OpenedStore {
+            administration, by, ..
+        } = match self.store.open(false) {
             Ok(opened) => opened,
             Err(why) => {
                 print_error(shown(&why).into_owned());

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use crate::admin::{Administration, Administrator};
-use crate::config::{check, reading};
+use crate::admin::{Administration, Administrator, FilePrices, PriceBoard};
+use crate::config::{Config, check, reading};
 use crate::identity::identities::Identities;
 use crate::identity::settings::Settings;
 use crate::ledger::{Durability, Files};
@@ -38,6 +38,8 @@ pub(super) struct OpenedStore {
     pub(super) administration: Administration,
     /// Who works on it: the user that runs the command.
     pub(super) by: Administrator,
+    /// The data directory that it is in.
+    pub(super) data: PathBuf,
 }
 
 /// Where a store is, and what the configuration says beside it.
@@ -45,6 +47,7 @@ struct StorePlace {
     data: PathBuf,
     settings: Settings,
     ground: LimitGround,
+    prices: FilePrices,
 }
 
 impl StoreArguments {
@@ -63,7 +66,9 @@ impl StoreArguments {
     pub(super) fn open_with_limits(&self, creates: bool) -> Result<OpenedStore, String> {
         let place = self.place()?;
         let (data, ground) = (place.data.clone(), place.ground.clone());
-        let OpenedStore { administration, by } = self.open_at(place, creates)?;
+        let OpenedStore {
+            administration, by, ..
+        } = self.open_at(place, creates)?;
         let files = Files::in_directory(&data, Durability::Process);
         let used = move |asked: UseAsked| asked.read(&files);
         let book = Arc::new(LimitBook::new(Limits::none(), Box::new(used)));
@@ -74,7 +79,11 @@ impl StoreArguments {
         let used = book.prepare_file(&ground, &directory, now);
         let used = used.map_err(|error| error.to_string())?;
         book.follow_file(ground, &directory, used, now);
-        Ok(OpenedStore { administration, by })
+        Ok(OpenedStore {
+            administration,
+            by,
+            data,
+        })
     }
 
     fn open_at(&self, place: StorePlace, creates: bool) -> Result<OpenedStore, String> {
@@ -82,6 +91,7 @@ impl StoreArguments {
             data,
             settings,
             ground,
+            prices,
         } = place;
         let identities = Identities::new(settings)
             .map_err(|mistakes| crate::identity::directory::complaints::list(&mistakes))?;
@@ -90,9 +100,13 @@ impl StoreArguments {
             false => Store::open_existing(&data),
         };
         let store = store.map_err(|error| format!("the control store {error}"))?;
-        let administration = Administration::new(store, Arc::new(identities), ground.file);
+        let administration = Administration::new(store, Arc::new(identities), ground.file)
+            .and_then(|opened| opened.with_prices(Arc::new(PriceBoard::new(prices))));
+        let files = Files::in_directory(&data, Durability::Process);
+        let administration = administration.map_err(|error| error.to_string())?;
         Ok(OpenedStore {
-            administration: administration.map_err(|error| error.to_string())?,
+            administration: administration.with_ledger_files(Some(files)),
+            data,
             by: Administrator::at_command_line(rustix::process::getuid().as_raw()),
         })
     }
@@ -104,21 +118,48 @@ impl StoreArguments {
                 data: data.clone(),
                 settings: Settings::default(),
                 ground: LimitGround::default(),
+                prices: FilePrices::default(),
             });
         }
-        let overrides = environment();
-        let Some(path) = self.config.clone().or_else(|| overrides.config.clone()) else {
+        let Some((name, config)) = self.configuration()? else {
             return Err(
                 "name the configuration with --config or MODELWAY_CONFIG, the data directory with --data, or a service \
                  with --server"
                     .to_owned(),
             );
         };
+        let ground = config.limit_ground(&name);
+        let prices = FilePrices {
+            models: Some(config.catalog.targets.keys().cloned().collect()),
+            prices: config.prices,
+        };
+        match config.ledger.path {
+            Some(data) => Ok(StorePlace {
+                data,
+                settings: config.identity,
+                ground,
+                prices,
+            }),
+            None => Err(format!(
+                "`{name}` sets no `ledger.path`, so there is no control store; set it, or name the data directory with --data"
+            )),
+        }
+    }
+
+    /// The configuration, with its name; `None` if none is given.
+    ///
+    /// # Errors
+    /// It cannot be read, or has mistakes.
+    pub(super) fn configuration(&self) -> Result<Option<(String, Config)>, String> {
+        let overrides = environment();
+        let Some(path) = self.config.clone().or_else(|| overrides.config.clone()) else {
+            return Ok(None);
+        };
         let name = path.display().to_string();
         let text = reading::configuration(&path).map_err(|error: io::Error| {
             format!("`{name}` cannot be read: {}", reading::why(&error))
         })?;
-        let config = check::checked(&text, false, &overrides).map_err(|mistakes| {
+        let config = check::checked_with_prices(&text, &overrides).map_err(|mistakes| {
             let lines: Vec<_> = mistakes
                 .iter()
                 .map(|line| format!("{name}:{line}"))
@@ -128,16 +169,6 @@ impl StoreArguments {
                 lines.join("\n")
             )
         })?;
-        let ground = config.limit_ground(&name);
-        match config.ledger.path {
-            Some(data) => Ok(StorePlace {
-                data,
-                settings: config.identity,
-                ground,
-            }),
-            None => Err(format!(
-                "`{name}` sets no `ledger.path`, so there is no control store; set it, or name the data directory with --data"
-            )),
-        }
+        Ok(Some((name, config)))
     }
 }

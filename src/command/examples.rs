@@ -78,6 +78,15 @@ Examples:
 A running service takes a change of its store over within a second, and what --server changes holds when it is answered. With
 --data alone, nothing is known of the configuration: names of scenarios and models are not checked.";
 
+pub(super) const PRICES: &str = "\
+Examples:
+  modelway prices list --data data
+  modelway prices put prices.toml --data data --dry-run
+  modelway prices import public.json --out imported.toml
+  modelway prices price-unknown --since 7d --data data --dry-run
+
+A price that has begun is never changed, only ended. While a service runs, it prices what is unknown: name it with --server.";
+
 pub(super) const AUDIT: &str = "\
 Examples:
   modelway audit list --since 7d --data data

@@ -23,6 +23,7 @@ mod ledger;
 mod limits;
 mod live;
 mod man;
+mod prices;
 mod records;
 mod request;
 mod schema;
@@ -48,6 +49,7 @@ use self::keys::KeysArguments;
 use self::ledger::LedgerArguments;
 use self::limits::LimitsArguments;
 use self::man::ManArguments;
+use self::prices::PricesArguments;
 use self::serve::ServeArguments;
 use self::usage::UsageArguments;
 
@@ -93,6 +95,9 @@ enum Command {
     /// through a running service.
     #[command(after_help = examples::LIMITS)]
     Limits(LimitsArguments),
+    /// Lists and puts prices, prices what was unknown, and turns public lists of prices into a file.
+    #[command(after_help = examples::PRICES)]
+    Prices(PricesArguments),
     /// Shows what administrators changed, and checks that nobody has edited the record of it.
     #[command(after_help = examples::AUDIT)]
     Audit(AuditArguments),
@@ -133,6 +138,7 @@ pub fn run() -> ExitCode {
         Command::Health(health) => health.run(),
         Command::Keys(keys) => keys.run(),
         Command::Limits(limits) => limits.run(),
+        Command::Prices(prices) => prices.run(),
         Command::Audit(audit) => audit.run(),
         Command::Ledger(ledger) => ledger.run(),
         Command::Usage(usage) => usage.run(),

@@ -62,6 +62,28 @@ pub fn unreadable(error: &io::Error) -> String {
     format!(" cannot be read: {}", reading::why(error))
 }
 
+/// The configuration that a text says, with the prices in the file that it names; secrets and other files are not looked at.
+///
+/// # Errors
+/// The mistakes, each without the name of the file.
+pub fn checked_with_prices(text: &str, overrides: &Overrides) -> Result<Config, Vec<String>> {
+    let unchecked = Surroundings::without_secrets(Some(SIMULATOR));
+    let prices = toml::from_str::<toml::Table>(text).ok();
+    let prices = prices
+        .as_ref()
+        .and_then(|root| root.get("prices")?.get("file")?.as_str());
+    let read = |path: &Path| match prices {
+        Some(prices) if Path::new(prices) == path => reading::named(path),
+        Some(_) | None => (unchecked.read_file)(path),
+    };
+    let surroundings = Surroundings {
+        read_file: &read,
+        ..Surroundings::without_secrets(Some(SIMULATOR))
+    };
+    let judged = judge(text, &surroundings, overrides, None);
+    judged.map(|judged| judged.config).map_err(mistakes)
+}
+
 /// The configuration that a text says, or all its mistakes.
 ///
 /// # Errors

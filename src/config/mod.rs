@@ -48,6 +48,7 @@ mod warnings;
 pub use issuers::IssuerLinks;
 pub use mistake::{Mistake, Mistakes};
 pub use overrides::Overrides;
+pub use prices::price_list;
 pub use quantity::{parse_duration, parse_long_duration};
 pub use references::{References, VariableSecret};
 pub use reload::Reload;

@@ -34,7 +34,7 @@ pub(super) fn assign<'a>(
     models: &mut WrittenModels<'a>,
     surroundings: &Surroundings<'_>,
 ) -> Vec<PlacedPrice> {
-    let mut prices: BTreeMap<&str, Vec<WrittenPrice>> = BTreeMap::new();
+    let mut prices: BTreeMap<String, Vec<WrittenPrice>> = BTreeMap::new();
     for (id, model) in &*models {
         let Some((written, place)) = model.as_ref().and_then(|model| model.price.as_ref()) else {
             continue;
@@ -43,7 +43,7 @@ pub(super) fn assign<'a>(
             price: *price,
             place: place.shown(),
         });
-        prices.insert(id, of_model.collect());
+        prices.insert((*id).to_owned(), of_model.collect());
     }
     section.optional("currency", |value| {
         let currency = value.string()?;
@@ -75,7 +75,7 @@ pub(super) fn assign<'a>(
         if is_unchecked(&text) {
             return Some(());
         }
-        if let Err(mistakes) = read(&text, &shown, models, &mut prices) {
+        if let Err(mistakes) = read(&text, &shown, Some(models), &mut prices) {
             for mistake in mistakes.iter() {
                 let line = mistake.line;
                 let path = match mistake.path.as_str() {
@@ -91,7 +91,7 @@ pub(super) fn assign<'a>(
     section.finish();
     let together = prices.iter().map(|(id, prices)| {
         let prices = prices.iter().map(|written| written.price);
-        (*id, prices.collect())
+        (&**id, prices.collect())
     });
     for (id, prices) in Prices::together(together) {
         if let Some(Some(model)) = models.get_mut(id) {
@@ -99,8 +99,8 @@ pub(super) fn assign<'a>(
         }
     }
     let placed = prices.into_iter().flat_map(|(id, prices)| {
-        prices.into_iter().map(|written| PlacedPrice {
-            model: id.to_owned(),
+        prices.into_iter().map(move |written| PlacedPrice {
+            model: id.clone(),
             price: written.price,
             place: written.place,
         })
@@ -108,15 +108,35 @@ pub(super) fn assign<'a>(
     placed.collect()
 }
 
-/// Reads a file of prices and adds what it says to `prices`.
+/// The prices of a file of prices, whatever models there are.
+///
+/// # Errors
+/// All mistakes in the file, a line for each.
+pub fn price_list(text: &str, file: &str) -> Result<Vec<PlacedPrice>, Vec<String>> {
+    let mut prices = BTreeMap::new();
+    read(text, file, None, &mut prices).map_err(|mistakes| {
+        let lines = mistakes.iter().map(|mistake| format!("{file}:{mistake}"));
+        lines.collect::<Vec<_>>()
+    })?;
+    let placed = prices.into_iter().flat_map(|(model, prices)| {
+        prices.into_iter().map(move |written| PlacedPrice {
+            model: model.clone(),
+            price: written.price,
+            place: written.place,
+        })
+    });
+    Ok(placed.collect())
+}
+
+/// Reads a file of prices and adds what it says to `prices`. Without `models`, any model may have a price.
 ///
 /// # Errors
 /// All mistakes in the file.
-fn read<'m>(
+fn read(
     text: &str,
     file: &str,
-    models: &WrittenModels<'m>,
-    prices: &mut BTreeMap<&'m str, Vec<WrittenPrice>>,
+    models: Option<&WrittenModels<'_>>,
+    prices: &mut BTreeMap<String, Vec<WrittenPrice>>,
 ) -> Result<(), Mistakes> {
     let (root, syntax_errors) = DeTable::parse_recoverable(text);
     let notes = Notes::new(text, &syntax_errors);
@@ -139,14 +159,16 @@ fn read<'m>(
         };
         let model = table.required("model", "name a model of `[models]`", |value| {
             let id = value.string()?;
-            let known = models.get_key_value(id);
-            if known.is_none() {
-                value.place.absent(
-                    format!("there is no model `{}`", id.escape_debug()),
-                    value.place.advise(id, models.keys().copied()),
-                );
+            match models {
+                Some(models) if !models.contains_key(id) => {
+                    value.place.absent(
+                        format!("there is no model `{}`", id.escape_debug()),
+                        value.place.advise(id, models.keys().copied()),
+                    );
+                    None
+                }
+                Some(_) | None => Some(id.to_owned()),
             }
-            known.map(|(id, _)| *id)
         });
         let holds = holds(&mut table);
         let currency = table.or("currency", Some(Currency::USD), |value| {
@@ -166,7 +188,7 @@ fn read<'m>(
             continue;
         };
         let price = Price { holds, rates };
-        let of_model = prices.entry(model).or_default();
+        let of_model = prices.entry(model.clone()).or_default();
         let other = of_model
             .iter()
             .find(|other| other.price.holds.overlaps(&holds));

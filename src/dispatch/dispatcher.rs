@@ -16,6 +16,7 @@ use crate::health::provider::BreakerChange;
 use crate::health::scopes::{self, Refusal};
 use crate::health::transitions::TransitionCounts;
 use crate::limits::Limits;
+use crate::money::LearnedTokens;
 use crate::trail::Skip;
 use crate::transport::Transport;
 use crate::workshop::Workshop;
@@ -199,6 +200,16 @@ impl Dispatcher {
         for transport in new.generation().transports() {
             transport.keep(targets().map(|target| &*target.provider.base_url));
         }
+    }
+
+    /// What was learned of the tokens of all targets.
+    pub fn learned_tokens(&self) -> Vec<LearnedTokens> {
+        self.shared.learnt.tokens()
+    }
+
+    /// Goes on with what was learned before of the tokens of its targets. To be called before the first call.
+    pub fn go_on_with(&self, tokens: Vec<LearnedTokens>) {
+        self.shared.learnt.go_on(tokens);
     }
 
     /// Every change of a breaker from now on.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::meter::Counter;
+use crate::money::{Learned, LearnedTokens};
 
 use super::hedging::{self, Hedging};
 use super::lengths::{Answers, Prompts};
@@ -134,6 +135,65 @@ impl Learnt {
         let mut known = self.known();
         let known = known.entry(scenario.to_owned()).or_default();
         of_target(&mut known.answers, target)
+    }
+
+    /// What is known of the tokens of all targets.
+    pub(super) fn tokens(&self) -> Vec<LearnedTokens> {
+        let of = |target: &TargetIdentity, learned| LearnedTokens {
+            provider: target.provider.clone(),
+            base_url: target.base_url.clone(),
+            model: target.model.clone(),
+            learned,
+        };
+        // In this order wherever both are locked.
+        let known = self.known();
+        let prompts = self.prompts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all: Vec<_> = prompts
+            .iter()
+            .map(|(target, prompts)| of(target, Learned::Prompts(Box::new(prompts.known()))))
+            .collect();
+        for (scenario, known) in known.iter() {
+            let answers = known.answers.iter();
+            all.extend(answers.map(|(target, answers)| {
+                of(
+                    target,
+                    Learned::Answers(scenario.clone(), Box::new(answers.known())),
+                )
+            }));
+        }
+        all
+    }
+
+    /// Goes on with what was known before of the targets that there are. What is known of others is forgotten.
+    pub(super) fn go_on(&self, tokens: Vec<LearnedTokens>) {
+        let known = self.known();
+        let prompts = self.prompts.lock().unwrap_or_else(PoisonError::into_inner);
+        for LearnedTokens {
+            provider,
+            base_url,
+            model,
+            learned,
+        } in tokens
+        {
+            let target = TargetIdentity {
+                provider,
+                base_url,
+                model,
+            };
+            match learned {
+                Learned::Prompts(learned) => {
+                    if let Some((_, prompts)) = prompts.iter().find(|(of, _)| *of == target) {
+                        prompts.go_on(*learned);
+                    }
+                }
+                Learned::Answers(scenario, learned) => {
+                    let mut answers = known.get(&scenario).into_iter().flat_map(|of| &of.answers);
+                    if let Some((_, answers)) = answers.find(|(of, _)| *of == target) {
+                        answers.go_on(*learned);
+                    }
+                }
+            }
+        }
     }
 
     /// Forgets the scenarios for which `is_kept` is false, and the targets that no table of routes has, but not

@@ -62,6 +62,16 @@ impl Prompts {
         )
     }
 
+    /// What is known.
+    pub(super) fn known(&self) -> PromptExpectations {
+        locked(&self.0.expectations).clone()
+    }
+
+    /// Goes on with what was known before.
+    pub(super) fn go_on(&self, known: PromptExpectations) {
+        *locked(&self.0.expectations) = known;
+    }
+
     /// Whether anything else shares it.
     pub(super) fn is_shared(&self) -> bool {
         Arc::strong_count(&self.0) > 1
@@ -69,6 +79,16 @@ impl Prompts {
 }
 
 impl Answers {
+    /// What is known.
+    pub(super) fn known(&self) -> AnswerExpectations {
+        locked(&self.0).clone()
+    }
+
+    /// Goes on with what was known before.
+    pub(super) fn go_on(&self, known: AnswerExpectations) {
+        *locked(&self.0) = known;
+    }
+
     /// Learns from a complete answer of so many tokens.
     pub(super) fn learn(&self, reported: u64) {
         locked(&self.0).learn(reported);

@@ -29,6 +29,7 @@ use super::{answer, status, v1};
 
 pub(crate) use self::convert::key;
 pub(crate) use self::limits::{grant_wish, limit, limit_change, state_filter};
+pub(crate) use self::prices::{price, priced, put_prices, wanted_spelled};
 pub(crate) use super::caller::{limit_state, scope};
 
 use self::pages::{AskedPage, event_before, page_after};

@@ -143,16 +143,16 @@ impl Ledger {
                 time.from_us,
                 time.until_us,
             ];
-            let found: Vec<Found> = select
+            let found: Vec<FoundAttempt> = select
                 .query_map(values, |row| {
-                    Ok(Found {
+                    Ok(FoundAttempt {
                         attempt: RecordedAttempt::read(row, &mut texts, &file)?,
                         version: row.get("version")?,
                         is_priceable: row.get::<_, Option<bool>>("is_priceable")?,
                     })
                 })?
                 .collect::<rusqlite::Result<_>>()?;
-            let of_model = |found: &Found| {
+            let of_model = |found: &FoundAttempt| {
                 let model = time.model.as_deref();
                 model.is_none_or(|model| *found.attempt.target.model == *model)
             };
@@ -181,13 +181,13 @@ impl Ledger {
     }
 }
 
-struct Found {
+struct FoundAttempt {
     attempt: RecordedAttempt,
     version: i64,
     is_priceable: Option<bool>,
 }
 
-impl Found {
+impl FoundAttempt {
     fn told(self, call_id: CallId, used: UsedRow) -> UnpricedAttempt {
         let Self {
             attempt,

@@ -4,9 +4,13 @@
 //! than bytes. So two figures are learned for each target, apart for requests with tools and without: how many tokens a
 //! prompt has beyond its text, and how dense its text is.
 
+mod kept;
+
 use crate::spread::Spread;
 
 use super::size::PromptSize;
+
+pub use self::kept::{Learned, LearnedTokens};
 
 /// From this number of settled attempts on, what they teach is used.
 const LEAST_ATTEMPTS: u32 = 5;
@@ -87,7 +91,7 @@ impl Default for RecentMost {
 }
 
 /// What is known of prompts with tools, or of those without.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct TextPrompts {
     attempts: u32,
     /// Tokens beyond one for 2.5 bytes.
@@ -100,7 +104,7 @@ struct TextPrompts {
 }
 
 /// What is known of the tokens of items of one kind.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct MediaItems {
     attempts: u32,
     tokens: RecentMost,
@@ -114,7 +118,7 @@ impl MediaItems {
 }
 
 /// What is known of the prompts of one target.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct PromptExpectations {
     plain: TextPrompts,
     with_tools: TextPrompts,
@@ -263,7 +267,7 @@ fn with_margin(most: u64) -> u64 {
 }
 
 /// What is known of the answers of one target in one scenario.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct AnswerExpectations(Spread);
 
 impl AnswerExpectations {

@@ -15,7 +15,9 @@ mod version;
 
 pub use self::cost::{Cost, CostSource};
 pub use self::estimate::{Ceiling, Forecast, Reserve, most_nanos, output_within};
-pub use self::expectations::{AnswerExpectations, ModelTokens, PromptExpectations};
+pub use self::expectations::{
+    AnswerExpectations, Learned, LearnedTokens, ModelTokens, PromptExpectations,
+};
 pub use self::price::{MOST_PROMPT, PlacedPrice, Price, PriceKey, PricedRequest, Prices, Validity};
 pub use self::rates::{HIGHEST_FEE, HIGHEST_RATE, Rates, ToolFees};
 pub use self::settle::{

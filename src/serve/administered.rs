@@ -176,6 +176,7 @@ fn tasks(administration: &Administration, due: Due, now: SystemTime) -> Result<(
     }
     done(administration.write_logins(now, due == Due::End));
     done(administration.write_uses());
+    done(administration.write_learned());
     if due == Due::Day {
         let store = administration.store();
         done(store.drop_old_events(now, audit::KEPT).map(drop));

@@ -6,8 +6,9 @@ use std::time::SystemTime;
 
 use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
+use tracing::warn;
 
-use crate::admin::PriceBoard;
+use crate::admin::{Administration, PriceBoard, UnusableStore};
 use crate::config::judge::judge;
 use crate::config::{Config, Overrides, Surroundings, warnings};
 use crate::dispatch::dispatcher::{Directions, Dispatcher};
@@ -104,6 +105,7 @@ impl Service {
         let dispatcher = Arc::new(dispatcher.limited(limits.clone()));
         prices::follow(&prices, &dispatcher, &ledger);
         if let Some(administration) = &administration {
+            go_on_with_learned(administration, &dispatcher).await?;
             administration.keep_books(ledger.clone(), limits.clone(), SystemTime::now());
         }
         let call_log = Arc::new(CallLog::default());
@@ -212,4 +214,27 @@ async fn bind(
         address: address.clone(),
         error,
     })
+}
+
+/// Has the dispatcher go on with what the process before this one has learned of tokens, and keeps what it learns.
+async fn go_on_with_learned(
+    administration: &Arc<Administration>,
+    dispatcher: &Arc<Dispatcher>,
+) -> Result<(), StartError> {
+    let store = Arc::clone(administration);
+    let reading = spawn_blocking(move || store.store().learned());
+    let read = reading
+        .await
+        .map_err(|error| StartError::Thread(error.into()))?;
+    let (learned, damaged) = read.map_err(UnusableStore::from)?;
+    if damaged > 0 {
+        warn!(
+            rows = damaged,
+            "what was learned of the tokens of some targets cannot be read from the control store: it is learned anew"
+        );
+    }
+    dispatcher.go_on_with(learned);
+    let learning = Arc::clone(dispatcher);
+    administration.keep_learned(Box::new(move || learning.learned_tokens()));
+    Ok(())
 }

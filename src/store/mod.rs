@@ -5,6 +5,7 @@ mod accounts;
 mod columns;
 mod error;
 mod events;
+mod expectations;
 mod keys;
 mod limits;
 mod prices;

@@ -63,6 +63,18 @@ if [ -z "${NO_DEBIAN:-}${NO_NODE:-}" ]; then
   tests/polyglot/clients/java/build.sh "$work"
 fi
 
+say "installing the validator of FOCUS, unless it is there"
+# It needs older libraries than the rest, so that it has a place of its own.
+focus() {
+  [ -x "$work/focus/bin/focus-validator" ] && return
+  python3 -m venv "$work/focus" &&
+    "$work/focus/bin/python" -m pip install --quiet --disable-pip-version-check focus-validator==1.0.0 'multimethod<2'
+}
+or_skip NO_FOCUS focus
+if [ -z "${NO_FOCUS:-}" ]; then
+  export FOCUS_VALIDATOR="$work/focus/bin/focus-validator"
+fi
+
 say "calling the server"
 PYTHONPATH=tests/polyglot PYTHONDONTWRITEBYTECODE=1 POLYGLOT="$work" CLIENTS="$packages" \
   python -m unittest discover --verbose --start-directory tests/polyglot "$@"

@@ -2,8 +2,10 @@
 
 mod beyond;
 mod command;
+mod expected;
 mod last_use;
 mod limits;
+mod price_commands;
 mod prices;
 mod record;
 mod rights;

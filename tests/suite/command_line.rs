@@ -136,6 +136,10 @@ fn every_example_of_every_help_text_does_what_it_shows() {
     let notes = "A gateway stands between two networks.";
     fs::write(folder.join("notes.txt"), notes).unwrap();
     fs::create_dir_all(folder.join("data/ledger")).unwrap();
+    let price = "[[price]]\nmodel = \"openai/m\"\ninput = 1\noutput = 2\n";
+    fs::write(folder.join("prices.toml"), price).unwrap();
+    let list = r#"{"m": {"litellm_provider": "openai", "input_cost_per_token": 1e-06}}"#;
+    fs::write(folder.join("public.json"), list).unwrap();
     for line in lines {
         let (_, arguments) = line.split_once("modelway").unwrap();
         let command = arguments.split_whitespace().next().unwrap_or("serve");

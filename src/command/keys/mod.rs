@@ -158,7 +158,7 @@ impl KeysArguments {
 }
 
 /// Why a command did nothing.
-enum NothingDone {
+pub(super) enum NothingDone {
     /// The command line is at fault.
     Usage(String),
     /// Something outside failed.
@@ -186,7 +186,9 @@ fn on_store(
     command: KeysCommand,
     comment: String,
 ) -> Result<ExitCode, NothingDone> {
-    let OpenedStore { administration, by } = opened;
+    let OpenedStore {
+        administration, by, ..
+    } = opened;
     let now = SystemTime::now();
     match command {
         KeysCommand::Create(arguments) => {
@@ -267,7 +269,9 @@ fn found_account(
     comment: &str,
     now: SystemTime,
 ) -> Result<(), AdminError> {
-    let OpenedStore { administration, by } = opened;
+    let OpenedStore {
+        administration, by, ..
+    } = opened;
     let accounts = administration.accounts(by, None)?;
     if accounts
         .iter()

@@ -50,7 +50,9 @@ impl LimitDesk {
     pub(super) async fn limits(&mut self, account: String) -> Result<Vec<v1::Limit>, NoAnswer> {
         match self {
             Self::Store(opened) => {
-                let OpenedStore { administration, by } = &**opened;
+                let OpenedStore {
+                    administration, by, ..
+                } = &**opened;
                 let account = Some(&*account).filter(|account| !account.is_empty());
                 let limits = administration.limits(by, account)?;
                 Ok(limits.into_iter().map(admin::limit).collect())
@@ -83,7 +85,9 @@ impl LimitDesk {
     ) -> Result<v1::Limit, NoAnswer> {
         match self {
             Self::Store(opened) => {
-                let OpenedStore { administration, by } = &**opened;
+                let OpenedStore {
+                    administration, by, ..
+                } = &**opened;
                 let change = admin::limit_change(limit, comment)?;
                 let written = administration.put_limit(by, change, SystemTime::now())?;
                 Ok(admin::limit(written))
@@ -102,7 +106,9 @@ impl LimitDesk {
     pub(super) async fn delete(&mut self, id: String, comment: String) -> Result<(), NoAnswer> {
         match self {
             Self::Store(opened) => {
-                let OpenedStore { administration, by } = &**opened;
+                let OpenedStore {
+                    administration, by, ..
+                } = &**opened;
                 administration.delete_limit(by, &id, &comment, SystemTime::now())?;
                 Ok(())
             }
@@ -121,7 +127,9 @@ impl LimitDesk {
     ) -> Result<v1::LimitState, NoAnswer> {
         match self {
             Self::Store(opened) => {
-                let OpenedStore { administration, by } = &**opened;
+                let OpenedStore {
+                    administration, by, ..
+                } = &**opened;
                 let wish = admin::grant_wish(request);
                 let state = administration.grant_limit(by, &wish, Now::of_clocks())?;
                 Ok(admin::limit_state(&state))
@@ -140,7 +148,9 @@ impl LimitDesk {
     ) -> Result<Vec<v1::LimitState>, NoAnswer> {
         match self {
             Self::Store(opened) => {
-                let OpenedStore { administration, by } = &**opened;
+                let OpenedStore {
+                    administration, by, ..
+                } = &**opened;
                 let filter: StateFilter = admin::state_filter(&request)?;
                 let states = administration.limit_states(by, &filter, Now::of_clocks())?;
                 Ok(states.iter().map(admin::limit_state).collect())

@@ -68,6 +68,11 @@ pub(super) fn put(
     };
     convert::checked(faults)?;
     let done = work.administration.put_prices(work.by, &wish, work.now)?;
+    Ok(put_prices(done))
+}
+
+/// How the contract spells what was put.
+pub(crate) fn put_prices(done: PutPrices) -> v1::PutPricesResponse {
     let PutPrices {
         put,
         ended,
@@ -75,13 +80,34 @@ pub(super) fn put(
     } = done;
     let spelled =
         |prices: Vec<ListedPrice>| prices.into_iter().map(|listed| price(listed, version));
-    Ok(v1::PutPricesResponse {
+    v1::PutPricesResponse {
         prices_version: version
             .map(|version| version.to_string())
             .unwrap_or_default(),
         ended: spelled(ended).collect(),
         prices: spelled(put).collect(),
-    })
+    }
+}
+
+/// How the contract spells a price that is wanted.
+pub(crate) fn wanted_spelled(wanted: &WantedPrice) -> v1::Price {
+    let WantedPrice {
+        model,
+        holds,
+        rates,
+    } = wanted;
+    let listed = ListedPrice {
+        model: model.clone(),
+        price: Price {
+            holds: *holds,
+            rates: *rates,
+        },
+        is_of_file: false,
+    };
+    v1::Price {
+        source: String::new(),
+        ..price(listed, None)
+    }
 }
 
 pub(super) fn price_unknown(
