@@ -3,6 +3,7 @@
 mod administered;
 mod announcing;
 mod banner;
+mod compared;
 mod exporting;
 mod files;
 mod issuers;

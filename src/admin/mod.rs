@@ -113,8 +113,6 @@ pub type Follower = Box<dyn Fn(&StoreObjects) + Send + Sync>;
 struct Books {
     ledger: Ledger,
     limits: Limits,
-    /// What ended later was counted by `limits` when it ended.
-    begun: SystemTime,
 }
 
 /// Administration of one service, or of a store while no service runs.
@@ -211,14 +209,9 @@ impl Administration {
         }
     }
 
-    /// This process writes down what calls use, and holds them to these limits, from this moment on. To be said once, before
-    /// the first call.
-    pub fn keep_books(&self, ledger: Ledger, limits: Limits, begun: SystemTime) {
-        let _ = self.books.set(Books {
-            ledger,
-            limits,
-            begun,
-        });
+    /// This process writes down what calls use, and holds them to these limits. To be said once, before the first call.
+    pub fn keep_books(&self, ledger: Ledger, limits: Limits) {
+        let _ = self.books.set(Books { ledger, limits });
     }
 
     /// This tells from now on what was learned of the tokens of targets. It is kept until the next process begins.

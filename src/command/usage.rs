@@ -31,6 +31,9 @@ pub(super) struct UsageArguments {
     /// The most rows; the dearest ones, and one for the rest.
     #[arg(long, value_name = "NUMBER", default_value = "1000")]
     max_rows: usize,
+    /// Refuse a question whose rows cannot tell latencies, which are known by scenario, provider and model only.
+    #[arg(long)]
+    require_latency: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -65,6 +68,7 @@ impl UsageArguments {
             by,
             interval,
             max_rows,
+            require_latency,
         } = self;
         let question = UsageQuestion {
             filter: records.filter(unix_us(SystemTime::now()), HALF_HOUR)?,
@@ -77,6 +81,7 @@ impl UsageArguments {
             time_zone: records.time_zone.clone(),
             group_by: by,
             max_rows,
+            needs_latency: require_latency,
         };
         let mut files = records.files()?;
         let groups = usage::query(&mut files, &Sight::All, &question);

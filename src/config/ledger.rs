@@ -32,6 +32,7 @@ pub(super) fn ledger(mut table: Table<'_>) -> Settings {
                 ("unrecorded", OnFailure::Unrecorded),
             ])
         }),
+        query_timeout: table.or("query_timeout", default.query_timeout, Value::duration),
     };
     if settings.keep_usage < settings.keep {
         table.place.wrong(

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use crate::error::LimitUnit;
 use crate::error::{DeniedAmounts, LimitDenial};
 use crate::identity::{Identity, Labels};
+use crate::ledger::rows::Reserved;
 use crate::limits::{
     Asked, CallHold, Denial, DenialCause, Estimate, Expected, Limits, Now, Reservation,
 };
@@ -338,6 +339,20 @@ impl Spending {
                 Ok(Some(CapBy::MaxCost))
             }
             Some(_) | None => Err(Skip::CostCap),
+        }
+    }
+
+    /// What the ledger says is set aside for an attempt.
+    pub(super) fn reserved(&self, allowance: &Allowance) -> Reserved {
+        let tokens = allowance.forecast.map(|forecast| forecast.most_tokens());
+        let windows = self.is_written_down.then(|| {
+            let call = self.hold.as_ref();
+            allowance.reservation.windows(call)
+        });
+        Reserved {
+            nanos: allowance.nanos,
+            tokens: tokens.map(|tokens| i64::try_from(tokens).unwrap_or(i64::MAX)),
+            windows: windows.flatten(),
         }
     }
 

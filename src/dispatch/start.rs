@@ -7,7 +7,6 @@ use tracing::debug;
 
 use crate::chat::Adaptation;
 use crate::error::Error;
-use crate::ledger::rows::Reserved;
 use crate::provider::{OutboundRequest, Trace};
 use crate::telemetry::observe::{ObservedAttempt, ObservedCall};
 use crate::telemetry::spans::AttemptDescription;
@@ -17,7 +16,7 @@ use crate::workshop::Workshop;
 
 use super::attempt::{Attempt, Beginning};
 use super::plan::{Admitted, Plan, record_of};
-use super::spending::{Allowance, AnswerCap};
+use super::spending::AnswerCap;
 use super::target::Target;
 use super::tokens::TokenHold;
 
@@ -64,7 +63,8 @@ pub(super) async fn start(
         stream,
         server: target.provider.server(),
     };
-    let observed = ObservedAttempt::begin(call, &description, reserved(&allowance)).await?;
+    let reserved = plan.spending.reserved(&allowance);
+    let observed = ObservedAttempt::begin(call, &description, reserved).await?;
     record.span_id = observed.context().span_id_hex();
     debug!(
         call_id = plan.trail.call_id,
@@ -106,16 +106,6 @@ pub(super) async fn start(
         deadline: plan.limits.time.deadline,
     });
     Ok(Started { attempt, request })
-}
-
-/// What the ledger says is set aside for an attempt.
-fn reserved(allowance: &Allowance) -> Reserved {
-    let tokens = allowance.forecast.map(|forecast| forecast.most_tokens());
-    Reserved {
-        nanos: allowance.nanos,
-        tokens: tokens.map(|tokens| i64::try_from(tokens).unwrap_or(i64::MAX)),
-        windows: None,
-    }
 }
 
 /// A large request in the format of a target. It may have to wait for other large requests, up to the call's deadline.

@@ -4,7 +4,7 @@ mod convert;
 
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures_util::{Stream, StreamExt as _, stream};
 use tonic::{Request, Response, Status};
@@ -25,9 +25,6 @@ use crate::ledger::{Files, Ledger};
 use super::status;
 use super::v1;
 use super::v1::ledger_service_server::LedgerService;
-
-/// How long the answer to a question, or the next piece of an export, may take.
-const QUERY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The service.
 pub(super) struct LedgerQueries {
@@ -51,9 +48,10 @@ impl LedgerQueries {
         if let Some(readers) = self.readers.get() {
             return Ok(readers.clone());
         }
-        let started = Readers::start(&self.files, QUERY_TIMEOUT).map_err(|error| {
-            ReadError::Unreadable(format!("no thread can be started to read it: {error}"))
-        })?;
+        let started =
+            Readers::start(&self.files, self.ledger.query_timeout()).map_err(|error| {
+                ReadError::Unreadable(format!("no thread can be started to read it: {error}"))
+            })?;
         Ok(self.readers.get_or_init(|| started).clone())
     }
 

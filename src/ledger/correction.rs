@@ -14,7 +14,7 @@ use crate::money::Cost;
 
 use super::call_id::CallId;
 use super::names::InternedNames;
-use super::rows::{ESTIMATED_COST, RecordState, UNKNOWN_COST, cost_source_number, gave_no_answer};
+use super::rows::{ESTIMATED_COST, RecordState, UNKNOWN_COST, cost_source_number};
 use super::sums::{self, AddedCost};
 
 /// What a waiting attempt takes, roughly, in bytes.
@@ -145,15 +145,15 @@ fn correct_attempt(
     if is_kept == 0 {
         return Ok(None);
     }
-    let before = "
-        SELECT a.cost_nanos, a.outcome, a.first_content_us IS NOT NULL, c.code
-        FROM attempts a JOIN calls c USING (call_id) WHERE a.call_id = ?1 AND a.number = ?2";
-    let (before, is_waste): (i64, bool) =
-        file.prepare_cached(before)?
-            .query_row(params![call_id.bytes(), number], |row| {
-                let is_waste = gave_no_answer(row.get(1)?, row.get(2)?, row.get(3)?);
-                Ok((row.get(0)?, is_waste))
-            })?;
+    let before = "SELECT cost_nanos, wasted FROM attempts WHERE call_id = ?1 AND number = ?2";
+    let (before, is_wasted): (i64, bool) = file
+        .prepare_cached(before)?
+        .query_row(params![call_id.bytes(), number], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?;
+    // It counts under another key, since its cost is known.
+    let number_of_sums = u32::try_from(*number).unwrap_or(u32::MAX);
+    sums::remove_attempt(file, *call_id, number_of_sums)?;
     let update = "
         UPDATE attempts SET version = version + 1, price_id = ?3, cost_nanos = ?4, cost_source = ?5
         WHERE call_id = ?1 AND number = ?2";
@@ -169,10 +169,10 @@ fn correct_attempt(
         source,
     ])?;
     let nanos = cost.nanos().saturating_sub(before);
-    sums::add_cost_of_attempt(file, *call_id, *number, nanos)?;
+    sums::add_attempt(file, *call_id, number_of_sums)?;
     Ok(Some(AddedCost {
         nanos,
-        waste_nanos: if is_waste { nanos } else { 0 },
+        waste_nanos: if is_wasted { nanos } else { 0 },
         estimated_nanos: if source == ESTIMATED_COST {
             cost.nanos()
         } else {

@@ -40,6 +40,19 @@ pub struct LedgerCounts {
     pub recovered: Counter,
     /// Days whose files were deleted.
     pub dropped_days: Counter,
+    /// Days whose sums were compared with their rows.
+    pub days: Compared,
+    /// Windows of limits that have ended and were compared with the ledger.
+    pub windows: Compared,
+}
+
+/// What came out of comparisons.
+#[derive(Debug, Default)]
+pub struct Compared {
+    /// Both said the same.
+    pub equal: Counter,
+    /// They differed.
+    pub different: Counter,
 }
 
 /// Whether the ledger takes rows.

@@ -101,7 +101,7 @@ fn write_intent(file: &Connection, names: &mut InternedNames, intent: &Intent) -
         span_id,
         reserved.nanos,
         reserved.tokens,
-        reserved.windows,
+        names.windows(file, reserved.windows.as_deref().unwrap_or_default())?,
     ])?;
     Ok(())
 }
@@ -163,6 +163,7 @@ fn settle_attempt(
         call_id,
         number,
         outcome,
+        is_wasted,
         reason,
         billing,
         latency_us,
@@ -182,7 +183,7 @@ fn settle_attempt(
             latency_us = ?7, first_content_us = ?8, input = ?9, output = ?10, cache_read = ?11, cache_write = ?12,
             cache_write_1h = ?13, reasoning = ?14, tool_uses = ?15, usage_source = ?16, service_tier = ?17,
             price_id = ?18, cost_nanos = ?19, cost_source = ?20, provider_cost_nanos = ?21,
-            provider_request_id = ?22, response_model = ?23, is_priceable = ?24
+            provider_request_id = ?22, response_model = ?23, is_priceable = ?24, wasted = ?25
         WHERE call_id = ?1 AND number = ?2 AND state = 1";
     let changed = file.prepare_cached(update)?.execute(params![
         call_id.bytes(),
@@ -212,6 +213,7 @@ fn settle_attempt(
         provider_request_id,
         response_model,
         is_priceable,
+        is_wasted,
     ])?;
     // A row that is not open has been counted, or was never written.
     match changed {

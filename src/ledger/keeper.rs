@@ -3,15 +3,17 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use rusqlite::Connection;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
+use crate::calendar::unix_us;
 use crate::sync::{Mutex, PoisonError};
 
 use super::Shared;
 use super::call_id::Day;
+use super::comparison::{Comparison, ComparisonStep};
 use super::counts::now;
 use super::files::LedgerFile;
 use super::retention;
@@ -22,6 +24,9 @@ const EVERY: Duration = Duration::from_secs(1);
 
 /// How often old days are looked for.
 const DROP_EVERY: Duration = Duration::from_secs(60 * 60);
+
+/// How often the sums of a day that is over are compared with its rows.
+const COMPARE_EVERY: Duration = Duration::from_secs(60 * 60);
 
 /// What the thread works on.
 #[derive(Debug, Default)]
@@ -73,6 +78,7 @@ impl Keeper {
 pub(super) fn run(shared: &Arc<Shared>, settings: &Settings) {
     let mut open: BTreeMap<Day, Connection> = BTreeMap::new();
     let mut dropped: Option<Instant> = None;
+    let mut comparisons = Comparisons::default();
     while let Some(days) = shared.keeper.next() {
         open.retain(|day, _| days.contains(day));
         if shared.files.are_in_memory() {
@@ -96,6 +102,77 @@ pub(super) fn run(shared: &Arc<Shared>, settings: &Settings) {
         if dropped.is_none_or(|dropped| now().duration_since(dropped) >= DROP_EVERY) {
             dropped = Some(now());
             drop_old(shared, settings);
+        }
+        comparisons.go_on(shared);
+    }
+}
+
+/// Compares one day an hour, a piece each time, from the latest day that is over back to the first, and again.
+#[derive(Debug, Default)]
+struct Comparisons {
+    under_way: Option<Box<Comparison>>,
+    /// When the last one began, and with which day.
+    last: Option<(Instant, Day)>,
+}
+
+impl Comparisons {
+    fn go_on(&mut self, shared: &Shared) {
+        let Some(comparison) = self.under_way.take().or_else(|| self.next(shared)) else {
+            return;
+        };
+        let day = comparison.day();
+        match comparison.step() {
+            Ok(ComparisonStep::Goes(comparison)) => self.under_way = Some(comparison),
+            Ok(ComparisonStep::Changed) => {}
+            Ok(ComparisonStep::Ended(differences)) => {
+                let counts = &shared.counts.days;
+                match differences.is_empty() {
+                    true => counts.equal.increment(),
+                    false => counts.different.increment(),
+                }
+                for difference in differences {
+                    error!(
+                        %day,
+                        table = difference.table,
+                        groups = difference.groups,
+                        column = difference.column,
+                        rows = difference.rows,
+                        sum = difference.sum,
+                        "the sums of a day in the ledger are not those of its rows"
+                    );
+                }
+            }
+            Err(error) => {
+                warn!(%day, %error, "the sums of a day cannot be compared with its rows");
+            }
+        }
+    }
+
+    /// Begins with the next day, if it is time for one.
+    fn next(&mut self, shared: &Shared) -> Option<Box<Comparison>> {
+        let moment = now();
+        let is_due = self
+            .last
+            .is_none_or(|(last, _)| moment.duration_since(last) >= COMPARE_EVERY);
+        if !is_due {
+            return None;
+        }
+        let today = Day::of_us(unix_us(SystemTime::now()));
+        let days = shared.files.days().ok()?;
+        let mut over = days.into_iter().filter(|day| day.0 < today.0);
+        let latest = over.next();
+        let day = match self.last {
+            Some((_, last)) => over.find(|day| day.0 < last.0).or(latest),
+            None => latest,
+        };
+        let day = day?;
+        self.last = Some((moment, day));
+        match Comparison::begin(&shared.files, day) {
+            Ok(comparison) => Some(Box::new(comparison)),
+            Err(error) => {
+                warn!(%day, %error, "the sums of a day cannot be compared with its rows");
+                None
+            }
         }
     }
 }

@@ -4,6 +4,7 @@
 //! queued, and nobody waits for it. Sums of what was settled are kept in the same transactions.
 
 pub mod call_id;
+mod comparison;
 mod correction;
 mod counts;
 mod day;
@@ -41,7 +42,7 @@ use tokio::time::timeout;
 use crate::sync::{Mutex, PoisonError, oneshot};
 
 pub use self::correction::{CorrectedAttempt, CorrectedCost};
-pub use self::counts::LedgerCounts;
+pub use self::counts::{Compared, LedgerCounts};
 pub use self::files::{Files, LedgerFile};
 pub use self::names::OTHER;
 pub use self::open::OpenError;
@@ -49,7 +50,7 @@ pub use self::priced::{PricedTime, has_known_cost};
 pub use self::recovery::Recovered;
 pub use self::settings::{Durability, OnFailure, Settings};
 pub use self::unpriced::{UnpricedAttempt, UnpricedPage, UnpricedTime};
-pub use self::used::UsedRow;
+pub use self::used::{Unpriced, UsedRow};
 
 use self::call_id::CallId;
 use self::correction::CorrectionPiece;
@@ -84,6 +85,7 @@ struct Shared {
     counts: LedgerCounts,
     keeper: Keeper,
     on_failure: OnFailure,
+    query_timeout: Duration,
 }
 
 impl Shared {
@@ -219,6 +221,12 @@ impl Ledger {
     /// Its files; `None` if it records nothing.
     pub fn files(&self) -> Option<&Files> {
         self.0.as_deref().map(|running| &running.shared.files)
+    }
+
+    /// How long the answer to a question about it may take.
+    pub fn query_timeout(&self) -> Duration {
+        let running = self.0.as_deref();
+        running.map_or(Duration::ZERO, |running| running.shared.query_timeout)
     }
 
     /// What it counts; `None` if it records nothing.

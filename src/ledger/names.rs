@@ -22,6 +22,7 @@ pub const OTHER: &str = "(other)";
 #[derive(Debug, Default)]
 pub(super) struct InternedNames {
     texts: HashMap<Arc<str>, i64>,
+    windows: HashMap<Arc<str>, i64>,
     targets: HashMap<TargetName, i64>,
     label_sets: HashMap<Box<str>, i64>,
     /// The values of each label that are summed up one by one; `None`: not read yet.
@@ -36,24 +37,16 @@ impl InternedNames {
 
     /// The integer for a text.
     pub(super) fn text(&mut self, file: &Connection, text: &str) -> Result<i64> {
-        if text.is_empty() {
-            return Ok(0);
-        }
-        if let Some(id) = self.texts.get(text) {
-            return Ok(*id);
-        }
-        let known = file
-            .prepare_cached("SELECT id FROM names WHERE text = ?1")?
-            .query_row([text], |row| row.get(0))
-            .optional()?;
-        let id = match known {
-            Some(id) => id,
-            None => file
-                .prepare_cached("INSERT INTO names (text) VALUES (?1)")?
-                .insert([text])?,
-        };
-        bounded(&mut self.texts).insert(text.into(), id);
-        Ok(id)
+        let select = "SELECT id FROM names WHERE text = ?1";
+        let insert = "INSERT INTO names (text) VALUES (?1)";
+        interned(&mut self.texts, file, text, select, insert)
+    }
+
+    /// The integer for the windows of a reservation.
+    pub(super) fn windows(&mut self, file: &Connection, text: &str) -> Result<i64> {
+        let select = "SELECT id FROM windows WHERE text = ?1";
+        let insert = "INSERT INTO windows (text) VALUES (?1)";
+        interned(&mut self.windows, file, text, select, insert)
     }
 
     /// The integer for a target.
@@ -133,6 +126,32 @@ impl InternedNames {
         });
         Ok(summed.collect())
     }
+}
+
+/// The integer for a text in one of the tables of such texts.
+fn interned(
+    known: &mut HashMap<Arc<str>, i64>,
+    file: &Connection,
+    text: &str,
+    select: &str,
+    insert: &str,
+) -> Result<i64> {
+    if text.is_empty() {
+        return Ok(0);
+    }
+    if let Some(id) = known.get(text) {
+        return Ok(*id);
+    }
+    let found = file
+        .prepare_cached(select)?
+        .query_row([text], |row| row.get(0))
+        .optional()?;
+    let id = match found {
+        Some(id) => id,
+        None => file.prepare_cached(insert)?.insert([text])?,
+    };
+    bounded(known).insert(text.into(), id);
+    Ok(id)
 }
 
 const SELECT_LABELS: &str = "SELECT id FROM label_sets WHERE text = ?1";

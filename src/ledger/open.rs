@@ -163,6 +163,7 @@ impl Ledger {
             counts: LedgerCounts::default(),
             keeper: Keeper::default(),
             on_failure: settings.on_failure,
+            query_timeout: settings.query_timeout,
         });
         shared.counts.recovered.add(recovered.attempts);
         let threads = start(&shared, settings, lock).map_err(OpenError::Thread)?;

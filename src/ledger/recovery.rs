@@ -70,7 +70,7 @@ fn open_calls(file: &Connection) -> Result<Vec<CallId>> {
 fn settle_attempt(file: &Connection, call_id: CallId, number: u32) -> Result<i64> {
     let update = "
         UPDATE attempts SET state = ?3, version = version + 1, outcome = ?4, billing_class = ?5, usage_source = ?6,
-            cost_nanos = coalesce(reserved_nanos, 0),
+            wasted = 1, cost_nanos = coalesce(reserved_nanos, 0),
             cost_source = CASE WHEN reserved_nanos IS NULL THEN ?7 ELSE ?8 END
         WHERE call_id = ?1 AND number = ?2
         RETURNING cost_nanos";
@@ -108,7 +108,7 @@ fn settle_call(file: &Connection, call_id: CallId) -> Result<()> {
             (attempts, input, output, cache_read, cache_write, cache_write_1h, reasoning,
                 cost_nanos, waste_nanos, estimated_nanos, cost_source) = (
                 SELECT count(*), sum(input), sum(output), sum(cache_read), sum(cache_write), sum(cache_write_1h),
-                    sum(reasoning), sum(cost_nanos), sum(CASE outcome WHEN 1 THEN 0 ELSE cost_nanos END),
+                    sum(reasoning), sum(cost_nanos), sum(wasted * cost_nanos),
                     sum(CASE cost_source WHEN ?5 THEN cost_nanos ELSE 0 END),
                     CASE WHEN max(cost_source IS ?4) THEN ?4
                         WHEN min(cost_source) IS max(cost_source) THEN min(cost_source) ELSE 5 END

@@ -167,8 +167,9 @@ fn sums_of(file: &Connection) -> rusqlite::Result<FileSums> {
 }
 
 /// Tables that name texts, which come first, and tables of rows; each with its key.
-const TABLES: [(&str, &str); 7] = [
+const TABLES: [(&str, &str); 8] = [
     ("names", "id"),
+    ("windows", "id"),
     ("targets", "id"),
     ("label_sets", "id"),
     ("calls", "call_id"),
@@ -249,6 +250,10 @@ fn name_what_is_lost(new: &Connection) -> rusqlite::Result<()> {
             "INSERT OR IGNORE INTO names SELECT DISTINCT {column}, '(lost ' || {column} || ')' FROM {table}"
         ))?;
     }
+    // A text that the limits cannot read names no window.
+    new.execute_batch(
+        "INSERT OR IGNORE INTO windows SELECT DISTINCT windows, '(lost ' || windows || ')' FROM attempts",
+    )?;
     for table in ["calls", "attempts", "skips"] {
         new.execute_batch(&format!(
             "INSERT OR IGNORE INTO targets SELECT DISTINCT target, '(lost ' || target || ')', '', '' FROM {table}"

@@ -82,6 +82,8 @@ fn merge_attached(usage: &mut Connection, day: Day) -> rusqlite::Result<()> {
         "INSERT INTO main.names (text) SELECT text FROM day.names WHERE true ON CONFLICT DO NOTHING;
          INSERT INTO main.targets (model, provider, provider_model)
              SELECT model, provider, provider_model FROM day.targets WHERE true ON CONFLICT DO NOTHING;
+         INSERT INTO main.windows (text)
+             SELECT text FROM day.windows WHERE id IN (SELECT windows FROM day.spend_slots) ON CONFLICT DO NOTHING;
          -- Only sets under which something is summed up: they stand for themselves.
          INSERT INTO main.label_sets (id, text, summed)
              SELECT n, text, n FROM (
@@ -112,6 +114,7 @@ fn merging(usage: &Connection, table: &str) -> rusqlite::Result<String> {
         let (interned, texts): (_, &[&str]) = match column.as_str() {
             "target" => ("targets", &["model", "provider", "provider_model"]),
             "label_set" => ("label_sets", &["text"]),
+            "windows" => ("windows", &["text"]),
             "caller" | "team" | "organisation" | "key_id" | "scenario" => ("names", &["text"]),
             plain => {
                 values.push(format!("s.{plain}"));
@@ -139,7 +142,8 @@ fn merging(usage: &Connection, table: &str) -> rusqlite::Result<String> {
     ))
 }
 
-/// Drops sums from before a moment. What limits have to know of all time stays, in the oldest slot.
+/// Drops sums from before a moment. What limits have to know of all time stays, in the oldest slot; windows that ended so
+/// long ago are not told apart any more.
 fn forget(usage: &mut Connection, before_us: i64) -> rusqlite::Result<()> {
     let transaction = usage.transaction_with_behavior(TransactionBehavior::Immediate)?;
     for table in ["usage_slots", "label_slots", "latency_slots"] {
@@ -147,19 +151,24 @@ fn forget(usage: &mut Connection, before_us: i64) -> rusqlite::Result<()> {
     }
     transaction.execute(
         "INSERT INTO spend_slots
-         SELECT 0, caller, team, organisation, key_id, scenario, target, label_set, estimated,
-             sum(calls), sum(attempts), sum(tokens), sum(cost_nanos), sum(waste_nanos)
+         SELECT 0, caller, team, organisation, key_id, scenario, target, label_set, 0, estimated,
+             sum(calls), sum(attempts), sum(tokens), sum(cost_nanos), sum(waste_nanos), sum(reserved_nanos)
          FROM spend_slots WHERE slot > 0 AND slot < ?1
          GROUP BY caller, team, organisation, key_id, scenario, target, label_set, estimated
          ON CONFLICT DO UPDATE SET
              calls = calls + excluded.calls, attempts = attempts + excluded.attempts,
              tokens = tokens + excluded.tokens, cost_nanos = cost_nanos + excluded.cost_nanos,
-             waste_nanos = waste_nanos + excluded.waste_nanos",
+             waste_nanos = waste_nanos + excluded.waste_nanos,
+             reserved_nanos = reserved_nanos + excluded.reserved_nanos",
         [before_us],
     )?;
     transaction.execute(
         "DELETE FROM spend_slots WHERE slot > 0 AND slot < ?1",
         [before_us],
+    )?;
+    transaction.execute(
+        "DELETE FROM windows WHERE id > 0 AND id NOT IN (SELECT windows FROM spend_slots)",
+        [],
     )?;
     transaction.commit()
 }

@@ -78,15 +78,6 @@ impl UsageSource {
     }
 }
 
-/// Whether an attempt gave the caller nothing for what it cost, by the numbers in the files: it failed, or it was ended while
-/// nothing had arrived, or because another one gave the answer.
-pub(super) fn gave_no_answer(outcome: Option<i64>, has_content: bool, code: Option<i64>) -> bool {
-    let is_cut_short = outcome == Some(AttemptOutcome::Cancelled.number())
-        && has_content
-        && code != Some(code_number(Code::Ok));
-    outcome != Some(AttemptOutcome::Succeeded.number()) && !is_cut_short
-}
-
 /// The number of the kind of an attempt in the files.
 pub fn kind_number(kind: AttemptKind) -> i64 {
     match kind {
@@ -268,6 +259,8 @@ pub struct AttemptSettlement {
     pub number: u32,
     /// How it ended.
     pub outcome: AttemptOutcome,
+    /// Whether its caller got nothing for what it cost.
+    pub is_wasted: bool,
     /// The reason of its failure; empty if it did not fail.
     pub reason: &'static str,
     /// What the provider charges for.

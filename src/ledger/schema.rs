@@ -247,6 +247,47 @@ CREATE TABLE merged_corrections (
     day             INTEGER PRIMARY KEY,
     corrected_us    INTEGER NOT NULL
 ) STRICT;
+", "
+-- Texts that say in which windows of which limits an attempt had set something aside, as the limits spell them.
+CREATE TABLE windows (
+    id      INTEGER PRIMARY KEY,
+    text    TEXT    NOT NULL UNIQUE
+) STRICT;
+INSERT INTO windows VALUES (0, '');
+
+-- `windows`: those of its reservation. `wasted`: 1 if its caller got nothing for what it cost.
+ALTER TABLE attempts DROP COLUMN windows;
+ALTER TABLE attempts ADD COLUMN windows INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE attempts ADD COLUMN wasted INTEGER NOT NULL DEFAULT 0;
+UPDATE attempts SET wasted = 1 WHERE outcome > 1;
+
+-- As before, and by the windows of the reservations. `estimated`: 0 for exact amounts, 1 for estimates, and for attempts
+-- whose cost is not known 2 if they were useful and 3 if not. `reserved_nanos`: what had been set aside for attempts whose
+-- cost is not known.
+CREATE TABLE new_spend_slots (
+    slot            INTEGER NOT NULL,
+    caller          INTEGER NOT NULL,
+    team            INTEGER NOT NULL,
+    organisation    INTEGER NOT NULL,
+    key_id          INTEGER NOT NULL,
+    scenario        INTEGER NOT NULL,
+    target          INTEGER NOT NULL,
+    label_set       INTEGER NOT NULL,
+    windows         INTEGER NOT NULL,
+    estimated       INTEGER NOT NULL,
+    calls           INTEGER NOT NULL,
+    attempts        INTEGER NOT NULL,
+    tokens          INTEGER NOT NULL,
+    cost_nanos      INTEGER NOT NULL,
+    waste_nanos     INTEGER NOT NULL,
+    reserved_nanos  INTEGER NOT NULL,
+    PRIMARY KEY (slot, caller, team, organisation, key_id, scenario, target, label_set, windows, estimated)
+) STRICT, WITHOUT ROWID;
+INSERT INTO new_spend_slots
+SELECT slot, caller, team, organisation, key_id, scenario, target, label_set, 0, estimated, calls, attempts, tokens, cost_nanos,
+    waste_nanos, 0 FROM spend_slots;
+DROP TABLE spend_slots;
+ALTER TABLE new_spend_slots RENAME TO spend_slots;
 "];
 
 /// Why the tables of a file cannot be used.
@@ -326,9 +367,34 @@ mod tests {
         assert_eq!(version(&connection).unwrap(), VERSION);
         let count = |sql| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
         let tables = "SELECT count(*) FROM sqlite_schema WHERE type = 'table'";
-        assert_eq!(count(tables).unwrap(), 13);
+        assert_eq!(count(tables).unwrap(), 14);
         let strict = "SELECT count(*) FROM pragma_table_list WHERE schema = 'main' AND strict";
-        assert_eq!(count(strict).unwrap(), 13);
+        assert_eq!(count(strict).unwrap(), 14);
+    }
+
+    #[test]
+    fn a_file_of_the_first_version_keeps_its_sums() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(MIGRATIONS[0]).unwrap();
+        connection
+            .execute_batch(
+                "INSERT INTO attempts (call_id, number, state, version, target, kind, started_us, outcome, span_id, windows)
+                 VALUES (x'01', 1, 2, 1, 0, 1, 5, 2, x'02', 'unread');
+                 INSERT INTO spend_slots VALUES (0, 1, 2, 3, 4, 5, 6, 7, 1, 8, 9, 10, 11, 12);",
+            )
+            .unwrap();
+        let set = |name: &str, value: i64| connection.pragma_update(None, name, value).unwrap();
+        set("application_id", APPLICATION_ID);
+        set("user_version", 1);
+
+        migrate(&mut connection).unwrap();
+
+        let text = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, String>(0));
+        let attempt = "SELECT format('%s %s', windows, wasted) FROM attempts";
+        assert_eq!(text(attempt).unwrap(), "0 1");
+        let sums = "SELECT format('%s %s %s %s %s %s %s', windows, estimated, calls, attempts, tokens, cost_nanos, waste_nanos)
+             FROM spend_slots";
+        assert_eq!(text(sums).unwrap(), "0 1 8 9 10 11 12");
     }
 
     #[test]

@@ -18,6 +18,8 @@ pub struct Settings {
     pub keep_usage: Duration,
     /// What becomes of an attempt that cannot be written down.
     pub on_failure: OnFailure,
+    /// How long the answer to a question about the ledger may take, or the next piece of an export.
+    pub query_timeout: Duration,
 }
 
 impl Default for Settings {
@@ -28,6 +30,7 @@ impl Default for Settings {
             keep: 400 * DAY,
             keep_usage: 3 * 365 * DAY,
             on_failure: OnFailure::Refuse,
+            query_timeout: Duration::from_secs(10),
         }
     }
 }

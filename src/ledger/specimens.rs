@@ -196,8 +196,8 @@ impl Specimen {
         for (position, attempt) in attempts.iter().enumerate() {
             file.prepare_cached(
                 "INSERT INTO attempts (call_id, number, state, version, target, kind, started_us, outcome, billing_class, \
-                 latency_us, input, output, cache_read, usage_source, price_id, cost_nanos, cost_source, span_id) \
-                 VALUES (?1, ?2, ?3, 1, ?4, 1, ?5, ?6, 1, ?7, ?8, ?9, ?10, 1, ?11, ?12, ?13, x'0102030405060708')",
+                 latency_us, input, output, cache_read, usage_source, price_id, cost_nanos, cost_source, span_id, wasted) \
+                 VALUES (?1, ?2, ?3, 1, ?4, 1, ?5, ?6, 1, ?7, ?8, ?9, ?10, 1, ?11, ?12, ?13, x'0102030405060708', ?6 > 1)",
             )
             .unwrap()
             .execute(params![

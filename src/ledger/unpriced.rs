@@ -15,7 +15,7 @@ use super::read::record::{ATTEMPT_COLUMNS, RecordedAttempt};
 use super::read::texts::KnownTexts;
 use super::rows::{RecordState, UNKNOWN_COST, UsageSource};
 use super::schema::SchemaError;
-use super::used::{UsedRow, labels_of};
+use super::used::{Unpriced, UsedRow, labels_of};
 
 /// The most calls that are read, and then corrected, at a time: so few that the writer's other rows hardly wait for it.
 const CALLS_AT_ONCE: i64 = 100;
@@ -42,17 +42,11 @@ pub struct UnpricedAttempt {
     pub version: i64,
     /// When it began, in microseconds since 1970.
     pub started_us: i64,
-    /// When it ended, in microseconds since 1970.
-    pub ended_us: i64,
     /// What it used; `None` if that is more than its row shows, so that no price makes its cost known.
     pub usage: Option<Usage>,
     /// What is known of its cost, in nano-USD.
     pub known_nanos: i64,
-    /// What was set aside for it, in nano-USD.
-    pub reserved_nanos: Option<i64>,
-    /// Whether it gave no whole answer.
-    pub is_waste: bool,
-    /// What it used as limits count it, without money.
+    /// What it used as limits count it, without its cost.
     pub used: UsedRow,
 }
 
@@ -129,7 +123,9 @@ impl Ledger {
             .query_map(params![after, CALLS_AT_ONCE], |row| row.get(0))?
             .collect::<rusqlite::Result<_>>()?;
         let sql = format!(
-            "SELECT {ATTEMPT_COLUMNS}, version, is_priceable FROM attempts
+            "SELECT {ATTEMPT_COLUMNS}, version, is_priceable,
+                 (SELECT text FROM windows WHERE id = attempts.windows) AS reserved_in
+             FROM attempts
              WHERE call_id = ?1 AND cost_source = ?2 AND state = ?3 AND started_us >= ?4 AND started_us < ?5
              ORDER BY number"
         );
@@ -149,6 +145,7 @@ impl Ledger {
                         attempt: RecordedAttempt::read(row, &mut texts, &file)?,
                         version: row.get("version")?,
                         is_priceable: row.get::<_, Option<bool>>("is_priceable")?,
+                        windows: row.get("reserved_in")?,
                     })
                 })?
                 .collect::<rusqlite::Result<_>>()?;
@@ -185,6 +182,7 @@ struct FoundAttempt {
     attempt: RecordedAttempt,
     version: i64,
     is_priceable: Option<bool>,
+    windows: Arc<str>,
 }
 
 impl FoundAttempt {
@@ -193,6 +191,7 @@ impl FoundAttempt {
             attempt,
             version,
             is_priceable,
+            windows,
         } = self;
         let tokens = attempt.tokens;
         let is_estimated = attempt.usage_source == Some(UsageSource::Estimated);
@@ -225,17 +224,20 @@ impl FoundAttempt {
             number: attempt.number,
             version,
             started_us: attempt.started_us,
-            ended_us: attempt.started_us + attempt.latency_us.unwrap_or(0),
             usage: (is_priceable == Some(true)).then_some(usage),
             known_nanos: attempt.cost.map_or(0, |cost| cost.nanos),
-            reserved_nanos: attempt.reserved_nanos,
-            is_waste: attempt.outcome != Some(super::rows::AttemptOutcome::Succeeded),
             used: UsedRow {
                 at: UNIX_EPOCH + Duration::from_micros(started),
                 provider: Arc::from(&*attempt.target.provider),
                 model: Arc::from(&*attempt.target.model),
                 tokens: u64::try_from(tokens.total()).unwrap_or(0),
+                attempts: 1,
                 is_estimated,
+                unpriced: Some(Unpriced {
+                    reserved_nanos: attempt.reserved_nanos.unwrap_or(0),
+                    is_wasted: attempt.is_wasted,
+                }),
+                windows,
                 ..used
             },
         }
@@ -268,5 +270,7 @@ fn used_by(row: &Row<'_>) -> rusqlite::Result<UsedRow> {
         cost_nanos: 0,
         waste_nanos: 0,
         is_estimated: false,
+        unpriced: None,
+        windows: Arc::from(""),
     })
 }

@@ -49,10 +49,27 @@ pub struct UsedRow {
     pub waste_nanos: i64,
     /// Whether tokens or cost are estimates, as those of attempts that were open when a process died.
     pub is_estimated: bool,
+    /// What is known of a cost that is not wholly known; `None` if it is known.
+    pub unpriced: Option<Unpriced>,
+    /// In which windows of which limits the attempts had set something aside, as the limits spell them; empty if in none.
+    pub windows: Arc<str>,
 }
 
+/// Attempts whose cost is not wholly known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unpriced {
+    /// What had been set aside for them, in nano-USD.
+    pub reserved_nanos: i64,
+    /// Whether their callers got nothing for what they cost.
+    pub is_wasted: bool,
+}
+
+/// Rows that are older than what is asked for by this much are told, too: a clock that is set back lets attempts start
+/// before the window in which they had set something aside. In microseconds.
+const CLOCK_SET_BACK_US: i64 = 24 * 60 * 60 * 1_000_000;
+
 impl Ledger {
-    /// What was used in the quarters of an hour that begin at this moment or later. Attempts that were open when the last
+    /// What was used in the quarters of an hour that begin at this moment or later, and in the day before. Attempts that were open when the last
     /// process died have been settled when the ledger was opened. Blocks.
     ///
     /// # Errors
@@ -69,13 +86,45 @@ impl Files {
     /// # Errors
     /// A file cannot be read.
     pub fn used_since(&self, since: SystemTime) -> Result<Vec<UsedRow>, SchemaError> {
-        let since_us = unix_us(since);
+        let since_us = told_from(since);
         let mut rows = Vec::new();
         for file in holding(self, since_us)? {
             read(&self.open_to_read(file)?, since_us, &mut rows)?;
         }
         Ok(rows)
     }
+}
+
+impl Ledger {
+    /// The files that tell what [`used_since`](Self::used_since) does. Blocks.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    pub fn files_since(&self, since: SystemTime) -> Result<Vec<LedgerFile>, SchemaError> {
+        let files = self.files();
+        files.map_or(Ok(Vec::new()), |files| holding(files, told_from(since)))
+    }
+
+    /// What [`used_since`](Self::used_since) finds in one of the files. Blocks.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn used_in(
+        &self,
+        file: LedgerFile,
+        since: SystemTime,
+    ) -> Result<Vec<UsedRow>, SchemaError> {
+        let mut rows = Vec::new();
+        if let Some(files) = self.files() {
+            read(&files.open_to_read(file)?, told_from(since), &mut rows)?;
+        }
+        Ok(rows)
+    }
+}
+
+/// From when on rows are told that were used since this moment, in microseconds since 1970.
+fn told_from(since: SystemTime) -> i64 {
+    unix_us(since).saturating_sub(CLOCK_SET_BACK_US)
 }
 
 impl Files {
@@ -112,7 +161,8 @@ fn holding(files: &Files, since_us: i64) -> Result<Vec<LedgerFile>, SchemaError>
 fn read(file: &Connection, since_us: i64, rows: &mut Vec<UsedRow>) -> Result<(), SchemaError> {
     let mut select = file.prepare(
         "SELECT s.slot, caller.text, team.text, organisation.text, key.text, scenario.text, t.provider, t.model, l.text,
-             s.calls, s.attempts, s.tokens, s.cost_nanos, s.waste_nanos, s.estimated
+             s.calls, s.attempts, s.tokens, s.cost_nanos, s.waste_nanos, s.estimated,
+             s.reserved_nanos, windows.text
          FROM spend_slots s
          JOIN names caller ON caller.id = s.caller
          JOIN names team ON team.id = s.team
@@ -121,6 +171,7 @@ fn read(file: &Connection, since_us: i64, rows: &mut Vec<UsedRow>) -> Result<(),
          JOIN names scenario ON scenario.id = s.scenario
          JOIN targets t ON t.id = s.target
          JOIN label_sets l ON l.id = s.label_set
+         JOIN windows ON windows.id = s.windows
          WHERE s.slot >= ?1",
     )?;
     let mut found = select.query(params![since_us])?;
@@ -137,9 +188,9 @@ fn read_attempts(
              l.text, a.number = 1, 1,
              CASE a.state WHEN 3 THEN coalesce(a.reserved_tokens, 0)
                  ELSE coalesce(a.input, 0) + coalesce(a.output, 0) END,
-             a.cost_nanos,
-             CASE WHEN a.outcome = 1 OR a.outcome = 4 AND a.first_content_us IS NOT NULL THEN 0 ELSE a.cost_nanos END,
-             a.usage_source IS 2 OR a.cost_source IS 2
+             a.cost_nanos, a.wasted * a.cost_nanos,
+             CASE WHEN a.cost_source IS 3 THEN 2 + a.wasted ELSE a.usage_source IS 2 OR a.cost_source IS 2 END,
+             coalesce(a.reserved_nanos, 0), ''
          FROM attempts a
          JOIN calls c USING (call_id)
          JOIN names caller ON caller.id = c.caller
@@ -170,6 +221,11 @@ fn rows_of(
             Ok::<_, rusqlite::Error>(Some(text).filter(|text| !text.is_empty()))
         };
         let labels: String = row.get(8)?;
+        let estimated: i64 = row.get(14)?;
+        let unpriced = Unpriced {
+            reserved_nanos: row.get(15)?,
+            is_wasted: estimated == 3,
+        };
         rows.push(UsedRow {
             at: UNIX_EPOCH + Duration::from_micros(count(0)?),
             is_attempt,
@@ -188,7 +244,9 @@ fn rows_of(
             tokens: count(11)?,
             cost_nanos: row.get(12)?,
             waste_nanos: row.get(13)?,
-            is_estimated: row.get(14)?,
+            is_estimated: estimated > 0,
+            unpriced: (estimated > 1).then_some(unpriced),
+            windows: row.get(16)?,
         });
     }
     Ok(())

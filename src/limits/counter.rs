@@ -8,6 +8,12 @@ use std::sync::Arc;
 
 use super::refill::Refill;
 
+/// The most windows of a counter that have ended and wait to be taken.
+const MOST_ENDED: usize = 3;
+
+/// For so many seconds after its end a window waits to be taken.
+const TAKEN_WITHIN: i64 = 2 * 60 * 60;
+
 /// From when until when a window lasts, in seconds since 1970; the end does not belong to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WindowBounds {
@@ -118,6 +124,8 @@ pub(super) struct WindowTally {
     reserved: i64,
     /// The part of `used` that is estimated.
     estimated: i64,
+    /// Whether what is used of it was taken after its end.
+    is_taken: bool,
     /// How many reservations have not been settled or released.
     open: u32,
     /// What was granted to the window, in sum and by the ids of the grants.
@@ -147,12 +155,42 @@ impl Tallies {
         }
     }
 
-    /// Goes on with this window, of which nothing is used yet. What has ended and has nothing open is dropped.
+    /// Goes on with this window, of which nothing is used yet. A few that have ended and have nothing open stay until
+    /// they are taken.
     pub(super) fn begin_window(&mut self, bounds: WindowBounds) {
         if let Self::Windows(windows) = self {
-            windows.retain(|window| window.open > 0);
+            windows.retain(|window| window.open > 0 || !window.is_taken);
+            let ended = windows.iter().filter(|window| window.open == 0).count();
+            if ended > MOST_ENDED
+                && let Some(oldest) = windows.iter().position(|window| window.open == 0)
+            {
+                windows.remove(oldest);
+            }
             windows.push(WindowTally::new(bounds));
         }
+    }
+
+    /// Takes what is used of each window that ended at this second or before and has nothing open. Each is taken once.
+    pub(super) fn take_ended(&mut self, second: i64) -> Vec<(WindowBounds, i64)> {
+        let Self::Windows(windows) = self else {
+            return Vec::new();
+        };
+        let mut taken = Vec::new();
+        for window in &mut *windows {
+            if window.bounds.end <= second && window.open == 0 && !window.is_taken {
+                window.is_taken = true;
+                taken.push((window.bounds, window.used));
+            }
+        }
+        let latest = windows.len().saturating_sub(1);
+        let mut position = 0;
+        // The latest stays in case that the clock is set back.
+        windows.retain(|window| {
+            let stays = position == latest || !window.is_taken;
+            position += 1;
+            stays
+        });
+        taken
     }
 
     /// Lets time pass in a minute.
@@ -232,9 +270,7 @@ impl Tallies {
                 window.reserved = window.reserved.saturating_sub(reserved);
                 window.open = window.open.saturating_sub(1);
                 window.add(used);
-                let crossed = window.crossed(terms);
-                self.forget(position);
-                crossed
+                window.crossed(terms)
             }
             Self::Refill(refill) => {
                 refill.correct(terms.amount, mark, reserved, used.amount);
@@ -263,21 +299,26 @@ impl Tallies {
         }
     }
 
-    /// Counts so much more in the latest window, or less, for an attempt that has been counted with an estimate. Returns the
-    /// thresholds that are reached by it.
+    /// Counts so much more in a window, or less, for an attempt that has been counted with an estimate. Returns the thresholds
+    /// of the latest window that are reached by it.
     pub(super) fn correct(
         &mut self,
         terms: Terms<'_>,
+        is_it: impl Fn(WindowBounds) -> bool,
         added: i64,
         estimated: i64,
     ) -> Option<Crossed> {
         let Self::Windows(windows) = self else {
             return None;
         };
-        let latest = windows.last_mut()?;
-        latest.used = latest.used.saturating_add(added).max(0);
-        latest.estimated = latest.estimated.saturating_sub(estimated).max(0);
-        latest.crossed(terms)
+        let latest = windows.len().saturating_sub(1);
+        let position = windows.iter().rposition(|window| is_it(window.bounds))?;
+        let window = &mut windows[position];
+        window.used = window.used.saturating_add(added).max(0);
+        window.estimated = window.estimated.saturating_sub(estimated).max(0);
+        (position == latest)
+            .then(|| window.crossed(terms))
+            .flatten()
     }
 
     /// Takes these thresholds for announced: those of the latest window, found by its start, each with the amount of that
@@ -329,6 +370,14 @@ impl Tallies {
         latest.crossed(terms)
     }
 
+    /// The latest window; `None` if there is none.
+    pub(super) fn latest(&self) -> Option<WindowBounds> {
+        match self {
+            Self::Windows(windows) => windows.last().map(|latest| latest.bounds),
+            Self::Refill(_) => None,
+        }
+    }
+
     /// Whether this second belongs to the latest window.
     pub(super) fn is_in_latest(&self, second: i64) -> bool {
         match self {
@@ -375,21 +424,12 @@ impl Tallies {
     pub(super) fn is_idle(&self, time: CounterTime) -> bool {
         match self {
             Self::Windows(windows) => windows.iter().all(|window| {
-                window.open == 0
-                    && (window.bounds.end <= time.second
-                        || window.used == 0 && window.grants.is_empty())
+                let is_over = window.bounds.end <= time.second
+                    && (window.is_taken
+                        || window.bounds.end.saturating_add(TAKEN_WITHIN) <= time.second);
+                window.open == 0 && (is_over || window.used == 0 && window.grants.is_empty())
             }),
             Self::Refill(refill) => refill.is_idle(),
-        }
-    }
-
-    /// Drops a window that has been followed by another, once nothing in it is open.
-    fn forget(&mut self, position: usize) {
-        if let Self::Windows(windows) = self
-            && position + 1 < windows.len()
-            && windows[position].open == 0
-        {
-            windows.remove(position);
         }
     }
 }
@@ -409,6 +449,7 @@ impl WindowTally {
             used: 0,
             reserved: 0,
             estimated: 0,
+            is_taken: false,
             open: 0,
             granted: 0,
             grants: Vec::new(),

@@ -29,6 +29,9 @@ pub(super) struct Counters {
     /// to it, also where a counter is new.
     latest: AtomicI64,
     table: RwLock<CounterTable>,
+    /// Windows that begin at this second or later hold everything that belongs to them: earlier ones had begun when the limit
+    /// was made or changed.
+    whole_from: AtomicI64,
     /// Nothing has been restored in them yet.
     is_new: AtomicBool,
     hasher: RandomState,
@@ -58,6 +61,7 @@ impl Counters {
         let counters = Self {
             limit: ArcSwap::new(limit),
             latest: AtomicI64::new(i64::MIN),
+            whole_from: AtomicI64::new(i64::MIN),
             table: RwLock::new(CounterTable {
                 by_key: HashTable::new(),
                 sweep_at: SWEEP_AT,
@@ -82,6 +86,26 @@ impl Counters {
     /// Goes on with another amount, or with other thresholds.
     pub(super) fn follow(&self, limit: Arc<Limit>) {
         self.limit.store(limit);
+    }
+
+    /// From this second on another choice of calls is counted.
+    pub(super) fn begins_anew(&self, second: i64) {
+        self.whole_from.store(second, Ordering::Relaxed);
+    }
+
+    /// Takes what is used of each window that ended at this second or before, has nothing open, and holds everything that
+    /// belongs to it.
+    pub(super) fn take_ended(&self, second: i64) -> Vec<(Arc<KeyedCounter>, WindowBounds, i64)> {
+        let whole_from = self.whole_from.load(Ordering::Relaxed);
+        let mut taken = Vec::new();
+        for counter in self.all() {
+            let ended = counter.lock().take_ended(second);
+            let whole = ended
+                .into_iter()
+                .filter(|(bounds, _)| bounds.start >= whole_from);
+            taken.extend(whole.map(|(bounds, used)| (Arc::clone(&counter), bounds, used)));
+        }
+        taken
     }
 
     /// Whether what was used before is still to be counted in them.

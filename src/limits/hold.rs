@@ -10,6 +10,7 @@ use crate::error::LimitUnit;
 use super::counter::{Crossed, Use};
 use super::counters::{Counters, KeyedCounter, terms};
 use super::limit::Limit;
+use super::spelled::spelled;
 use super::{Actual, Estimate, Expected, Now, Shared};
 
 /// Tokens whose price is given by a ceiling.
@@ -90,6 +91,13 @@ impl Reservation {
             limits,
             sent: false,
         }
+    }
+
+    /// The windows of counters in which it and the open call have set something aside, as the ledger keeps them; `None` if
+    /// there is none that outlives the process.
+    pub fn windows(&self, call: Option<&CallHold>) -> Option<Box<str>> {
+        let of_call = call.into_iter().flat_map(|call| call.held.iter());
+        spelled(of_call.chain(&self.held))
     }
 
     /// The attempt is about to be sent. From now on, dropping the reservation counts all of it as used.

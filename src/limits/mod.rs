@@ -4,8 +4,10 @@
 //! most ([`Limits::reserve`]), in all counters or in none. When the attempt has ended, what it has used takes the place of
 //! what was set aside ([`Reservation::settle`]). Nothing here waits, and time is passed in.
 
+mod attributed;
 pub mod book;
 mod check;
+mod closed;
 mod correction;
 mod counter;
 mod counters;
@@ -18,6 +20,7 @@ mod notice;
 mod record;
 mod refill;
 mod set;
+mod spelled;
 mod state;
 mod taking;
 mod windows;
@@ -34,7 +37,8 @@ use crate::error::LimitUnit;
 use crate::ledger::UsedRow;
 
 pub use self::check::{TooManyLimits, at_most_applying};
-pub use self::correction::{CountedInstead, LateCost};
+pub use self::closed::{ClosedWindows, ComparedWindow};
+pub use self::correction::LateCost;
 pub use self::counter::WindowBounds;
 pub use self::denial::{Denial, DenialCause};
 pub use self::ground::{ConfiguredTarget, LedgerLack, LimitGround, zone_of};
@@ -206,6 +210,17 @@ impl Limits {
     ) {
         let before = self.0.set.load_full();
         let set = Arc::new(LimitSet::new(limits, &before));
+        for entry in set.entries() {
+            let known = before.entry(&entry.limit.id);
+            let goes_on = known.is_some_and(|known| {
+                Arc::ptr_eq(&known.counters, &entry.counters)
+                    && known.limit.matching == entry.limit.matching
+            });
+            // Before the first call nothing is under way.
+            if !goes_on && self.0.begun.get().is_some() {
+                entry.counters.begins_anew(second_of(now.wall));
+            }
+        }
         self.0.begin(&set, used, kept, now);
         for entry in set.entries() {
             entry.counters.follow(Arc::clone(&entry.limit));

@@ -8,7 +8,8 @@ use crate::error::LimitUnit;
 use crate::identity::Identity;
 use crate::ledger::UsedRow;
 
-use super::counter::{CounterStanding, CounterTime, Use, WindowBounds};
+use super::attributed::{Attributed, KnownSpellings, attribute};
+use super::counter::{CounterStanding, CounterTime, WindowBounds};
 use super::counters::{Counters, KeyedCounter, terms};
 use super::hold::announce;
 use super::limit::{Asked, Limit, LimitDimension};
@@ -312,47 +313,42 @@ impl Shared {
         now: Now,
     ) {
         let time = self.time(now);
+        let mut spellings = KnownSpellings::default();
         for row in rows {
-            let identity = caller_of(&row);
-            let asked = Asked {
-                identity: &identity,
-                scenario: &row.scenario,
-                provider: &row.provider,
-                model: &row.model,
-                labels: &row.labels,
-            };
-            let at = second_of(row.at);
             let age = now.wall.duration_since(row.at).unwrap_or_default();
-            // A row of a later time was written before the clock was set back: its window is the latest.
-            let latest = CounterTime {
-                second: time.second.max(at),
-                tick: match row.is_attempt {
-                    true => time.tick.saturating_sub(nanos_of(age)),
-                    false => time.tick,
-                },
+            let tick = match row.is_attempt {
+                true => time.tick.saturating_sub(nanos_of(age)),
+                false => time.tick,
             };
-            for entry in set.on_account(&asked) {
-                let LimitEntry {
-                    limit, counters, ..
-                } = entry;
+            attribute(set, &row, &mut spellings, |part| {
+                let Attributed {
+                    entry:
+                        LimitEntry {
+                            limit, counters, ..
+                        },
+                    key,
+                    counts,
+                    used,
+                } = part;
                 let is_by_minute = limit.window == Some(LimitWindow::Minute);
-                if !counters.is_new()
-                    || row.is_attempt != is_by_minute
-                    || !limit.matching.holds_beside_accounts(&asked)
-                {
-                    continue;
+                if !counters.is_new() || row.is_attempt != is_by_minute || used.amount == 0 {
+                    return;
                 }
-                let Some(used) = used_of(&row, limit) else {
-                    continue;
+                // A row of a later time was written before the clock was set back: its window is the latest.
+                let latest = CounterTime {
+                    second: time.second.max(counts.second()),
+                    tick,
                 };
-                let counter = counters.of(limit, &asked, time);
+                let key: Vec<&str> = key.iter().map(|value| &**value).collect();
+                let counter = counters.with_key(limit, &key, time);
                 let mut tallies = counter.lock();
                 tallies.begin_at(latest);
                 counters.bring(limit, &mut tallies, latest);
-                if is_by_minute || tallies.is_in_latest(at) {
+                let is_counted = tallies.latest().is_some_and(|bounds| counts.is(bounds));
+                if is_by_minute || is_counted {
                     tallies.restore(terms(limit), used);
                 }
-            }
+            });
         }
         let LimitHistory { grants, announced } = kept;
         for grant in grants {
@@ -372,32 +368,6 @@ impl Shared {
 
 fn values(state: &LimitState) -> impl Iterator<Item = &Arc<str>> {
     state.key.iter().map(|(_, value)| value)
-}
-
-/// The caller of a row, as far as limits need it.
-pub(super) fn caller_of(row: &UsedRow) -> Identity {
-    Identity {
-        account: row.account.clone(),
-        key_id: row.key_id.clone(),
-        ..Identity::clone(&Identity::local())
-    }
-}
-
-/// What a row counts in a limit; `None` if that is nothing.
-fn used_of(row: &UsedRow, limit: &Limit) -> Option<Use> {
-    let whole = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-    let (amount, is_estimated) = match limit.unit {
-        LimitUnit::Requests if limit.counts_attempts() => (whole(row.attempts), false),
-        LimitUnit::Requests => (whole(row.calls), false),
-        LimitUnit::Tokens => (whole(row.tokens), row.is_estimated),
-        LimitUnit::ConcurrentCalls => (0, false),
-        LimitUnit::Money => (row.cost_nanos, row.is_estimated),
-        LimitUnit::Waste => (row.waste_nanos, row.is_estimated),
-    };
-    (amount > 0).then_some(Use {
-        amount,
-        is_estimated,
-    })
 }
 
 /// Whole nanoseconds; the most that can be written for what is longer.

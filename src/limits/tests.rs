@@ -2,6 +2,7 @@
 
 mod courses;
 mod money;
+mod restarts;
 mod specimens;
 mod states;
 mod threads;

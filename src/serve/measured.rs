@@ -187,6 +187,8 @@ pub(super) fn show_ledger(metrics: &Metrics, ledger: Ledger) {
             lost,
             recovered,
             dropped_days,
+            days,
+            windows,
         } = counts;
         for (row, rows) in [("intent", intents), ("attempt", attempts), ("call", calls)] {
             readings.count(&names::LEDGER_ROWS, [row.into()], rows.count());
@@ -207,6 +209,12 @@ pub(super) fn show_ledger(metrics: &Metrics, ledger: Ledger) {
         readings.flag(&names::LEDGER_AVAILABLE, [], ledger.is_available());
         readings.count(&names::LEDGER_RECOVERED, [], recovered.count());
         readings.count(&names::LEDGER_DROPPED_DAYS, [], dropped_days.count());
+        for (what, compared) in [("day", days), ("window", windows)] {
+            for (equal, count) in [("true", &compared.equal), ("false", &compared.different)] {
+                let labels = [what.into(), equal.into()];
+                readings.count(&names::LEDGER_COMPARED, labels, count.count());
+            }
+        }
     });
 }
 

@@ -13,6 +13,7 @@ use crate::telemetry::observe::Observer;
 
 use super::Service;
 use super::administered::FollowedStore;
+use super::compared::compare_windows;
 use super::files::Wanted;
 use super::reload::{self, Parts, Reloader, ServedTls};
 use super::start_error::StartError;
@@ -86,6 +87,7 @@ impl Service {
         };
         let mut settings = config.server.clone();
         settings.max_connections = wanted.connections();
+        let counted = limits.clone();
         let policies = server::Policies {
             admission: config.admission,
             idempotency: config.idempotency,
@@ -133,6 +135,7 @@ impl Service {
             () = reloader.follow(&live) => SideListeners::default(),
             () = call_log.watch() => SideListeners::default(),
             () = notices.run() => SideListeners::default(),
+            never = compare_windows(&counted, &ledger) => match never {},
         };
         // Answers of calls that have ended are still read on: what was read until now counts.
         drains.finish().await;

@@ -59,6 +59,7 @@ pub(super) fn attempt_settlement(facts: &AttemptFacts<'_>) -> Option<AttemptSett
         call_id: CallId::parse(facts.call_id)?,
         number: record.number,
         outcome,
+        is_wasted: !record.is_useful(),
         reason: record.outcome.reason().map_or("", |reason| reason.name()),
         billing: record.billing,
         latency_us: whole_us(record.latency),

@@ -325,6 +325,7 @@ async fn usage_sums_up_what_callers_were_told() {
         time_zone: String::new(),
         group_by: Vec::new(),
         max_rows: 10,
+        needs_latency: false,
     };
 
     let groups = usage::query(&mut files(&data), &Sight::All, &question).unwrap();

@@ -12,7 +12,7 @@ use crate::check::Faults;
 use crate::ledger::{
     CorrectedAttempt, CorrectedCost, LedgerUnavailable, UnpricedAttempt, UnpricedTime,
 };
-use crate::limits::{CountedInstead, LateCost, Now};
+use crate::limits::{LateCost, Now};
 use crate::money::{Cost, CostSource, PriceVersion, price_again};
 
 use super::super::accounts::{all, current};
@@ -195,23 +195,13 @@ impl Books {
         let late: Vec<_> = added
             .iter()
             .filter_map(|added| known.get(&(added.call_id, added.number)))
-            .map(|(attempt, cost)| self.late_cost(attempt, *cost))
+            .map(|(attempt, cost)| LateCost {
+                used: attempt.used.clone(),
+                nanos: cost.nanos(),
+            })
             .collect();
         self.limits.correct(&late, clock());
         Ok(())
-    }
-
-    fn late_cost(&self, attempt: &UnpricedAttempt, cost: Cost) -> LateCost {
-        let was_counted_here = attempt.ended_us >= unix_us(self.begun);
-        LateCost {
-            used: attempt.used.clone(),
-            nanos: cost.nanos(),
-            counted: match was_counted_here {
-                true => CountedInstead::Reserved(attempt.reserved_nanos.unwrap_or(0)),
-                false => CountedInstead::Known(attempt.known_nanos),
-            },
-            is_waste: attempt.is_waste,
-        }
     }
 }
 

@@ -202,7 +202,7 @@ fn on_store(
                     "{error}; while a service runs, it prices what is unknown: name it with --server"
                 ))
             })?;
-            administration.keep_books(ledger.clone(), Limits::none(), now);
+            administration.keep_books(ledger.clone(), Limits::none());
             let clock = || Now {
                 wall: SystemTime::now(),
                 mono: tokio::time::Instant::now(),

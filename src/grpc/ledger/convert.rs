@@ -112,6 +112,7 @@ pub(super) fn usage_question(request: v1::QueryUsageRequest) -> Result<UsageQues
         group_by,
         group_by_labels,
         max_rows,
+        require_latency,
     } = request;
     let interval = match v1::UsageInterval::try_from(interval) {
         Ok(v1::UsageInterval::Unspecified) => Interval::Whole,
@@ -163,6 +164,7 @@ pub(super) fn usage_question(request: v1::QueryUsageRequest) -> Result<UsageQues
         time_zone,
         group_by: dimensions,
         max_rows: count(max_rows, 1_000, "max_rows")?,
+        needs_latency: require_latency,
     })
 }
 
@@ -301,6 +303,7 @@ fn attempt(attempt: &RecordedAttempt) -> v1::Attempt {
         kind,
         started_us,
         outcome,
+        is_wasted: _,
         reason,
         billing,
         latency_us,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::ledger::read::calls::CallDetails;
 use crate::ledger::read::record::{Amount, RecordedAttempt};
-use crate::ledger::rows::{UNKNOWN_COST, gave_no_answer};
+use crate::ledger::rows::UNKNOWN_COST;
 
 use super::HOUR;
 
@@ -76,11 +76,6 @@ fn changes(details: &CallDetails) -> Vec<CostChange> {
         let of_attempt: Vec<_> = of_attempt
             .filter(|correction| correction.number == attempt.number)
             .collect();
-        let is_waste = gave_no_answer(
-            attempt.outcome.map(|outcome| outcome.number()),
-            attempt.first_content_us.is_some(),
-            details.call.code,
-        );
         for (position, correction) in of_attempt.iter().enumerate() {
             let at = |price_version: &Arc<str>, cost| RecordedAttempt {
                 price_version: Arc::clone(price_version),
@@ -96,7 +91,7 @@ fn changes(details: &CallDetails) -> Vec<CostChange> {
                 before: at(&correction.price_version, correction.cost),
                 after,
                 corrected_us: correction.corrected_us,
-                is_waste,
+                is_waste: attempt.is_wasted,
             });
         }
     }

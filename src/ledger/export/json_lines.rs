@@ -196,6 +196,7 @@ fn attempt(attempt: &RecordedAttempt) -> JsonObject {
         kind,
         started_us,
         outcome,
+        is_wasted: _,
         reason,
         billing,
         latency_us,

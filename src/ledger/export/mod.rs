@@ -28,7 +28,7 @@ use crate::ledger::read::error::ReadError;
 use crate::ledger::read::files::LedgerFiles;
 use crate::ledger::read::filter::Sight;
 use crate::ledger::read::record::{RecordedAttempt, RecordedCall};
-use crate::ledger::rows::{AttemptOutcome, ESTIMATED_COST, UNKNOWN_COST, UsageSource};
+use crate::ledger::rows::{ESTIMATED_COST, UNKNOWN_COST, UsageSource};
 
 use self::decimal::PICO_OF_NANO;
 use self::focus::{ChargeHour, LineKey, LineSums, OneAttempt, Payer};
@@ -276,7 +276,7 @@ impl Export {
                 },
                 price_version: Arc::clone(&attempt.price_version),
                 labels: Arc::clone(&labels),
-                is_waste: attempt.outcome != Some(AttemptOutcome::Succeeded),
+                is_waste: attempt.is_wasted,
                 is_estimated: cost.source == ESTIMATED_COST
                     || attempt.usage_source == Some(UsageSource::Estimated),
                 is_unknown: cost.source == UNKNOWN_COST,

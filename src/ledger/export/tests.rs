@@ -188,6 +188,7 @@ fn ledger_nanos(ledger: &Specimen, sight: &Sight, asked: &ExportQuestion) -> i64
         time_zone: String::new(),
         group_by: Vec::new(),
         max_rows: 10,
+        needs_latency: false,
     };
     let groups = usage::query(&mut ledger.reader(), sight, &question).unwrap();
     groups.iter().map(|group| group.sums.cost_nanos).sum()

@@ -1,13 +1,15 @@
 //! How long do questions to a large ledger take? Run by hand, with `MODELWAY_LEDGER_ROWS` calls (a million if it is not set):
 //! `cargo test --release --lib ledger::read::large -- --ignored --nocapture`.
 
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use rusqlite::Connection;
 
 use crate::error::Code;
 use crate::ledger::call_id::{CallId, Day};
 use crate::ledger::counts::now;
+use crate::ledger::retention::drop_old;
+use crate::ledger::settings::Settings;
 use crate::ledger::specimens::{MIDDAY, Specimen};
 
 use super::calls::{self, first_id};
@@ -198,6 +200,7 @@ fn questions_to_a_large_ledger_are_answered_in_time() {
             time_zone: "Europe/Berlin".to_owned(),
             group_by,
             max_rows: 1_000,
+            needs_latency: false,
         };
         let begin = now();
         let groups = usage::query(files, &Sight::All, &question).unwrap();
@@ -226,5 +229,27 @@ fn questions_to_a_large_ledger_are_answered_in_time() {
         );
     }
     println!("the slowest p99 of ListCalls: {worst:.1} ms");
+    drop(files);
+    let oldest = Day(last.0 - DAYS + 1);
+    let begin = now();
+    ledger.files().unlink(oldest).unwrap();
+    println!(
+        "unlinking a day: {:.0} ms",
+        begin.elapsed().as_secs_f64() * 1e3
+    );
+    // Its sums are kept for longer.
+    let settings = Settings {
+        keep: Duration::from_micros(DAY_US.unsigned_abs()),
+        ..Settings::default()
+    };
+    let later = Day(oldest.0 + 3).begin_us();
+    let later = UNIX_EPOCH + Duration::from_micros(later.unsigned_abs());
+    let begin = now();
+    let dropped = drop_old(&ledger.files(), &settings, later).unwrap();
+    println!(
+        "dropping a day with its sums taken over: {:.0} ms",
+        begin.elapsed().as_secs_f64() * 1e3
+    );
+    assert_eq!(dropped, [Day(oldest.0 + 1)]);
     assert!(worst <= 200.0 || cfg!(debug_assertions), "{worst}");
 }

@@ -55,6 +55,8 @@ pub struct UsageQuestion {
     pub group_by: Vec<Dimension>,
     /// The most rows.
     pub max_rows: usize,
+    /// Whether every row must tell latencies.
+    pub needs_latency: bool,
 }
 
 /// The sums of a group.

@@ -87,6 +87,8 @@ pub struct RecordedAttempt {
     pub started_us: i64,
     /// How it ended; `None` while it is open.
     pub outcome: Option<AttemptOutcome>,
+    /// Whether its caller got nothing for what it cost.
+    pub is_wasted: bool,
     /// The reason of its failure; empty if it did not fail.
     pub reason: Arc<str>,
     /// What the provider charges for; `None` while it is open.
@@ -154,7 +156,7 @@ pub(super) const CALL_COLUMNS: &str = "call_id, state, caller, team, organisatio
 pub(in crate::ledger) const ATTEMPT_COLUMNS: &str = "number, state, target, kind, started_us, outcome, reason, \
      billing_class, latency_us, first_content_us, input, output, cache_read, cache_write, cache_write_1h, reasoning, \
      tool_uses, usage_source, service_tier, price_id, reserved_nanos, cost_nanos, cost_source, provider_cost_nanos, \
-     provider_request_id, response_model, span_id";
+     provider_request_id, response_model, span_id, wasted";
 
 /// The columns that [`RecordedCorrection::read`] reads.
 pub(super) const CORRECTION_COLUMNS: &str =
@@ -236,6 +238,7 @@ impl RecordedAttempt {
             outcome: OUTCOMES
                 .into_iter()
                 .find(|known| Some(known.number()) == outcome),
+            is_wasted: row.get("wasted")?,
             reason: texts.text(file, row.get("reason")?)?,
             billing: BILLINGS
                 .into_iter()

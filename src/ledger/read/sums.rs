@@ -77,7 +77,7 @@ pub(super) fn read(
         return Ok(());
     };
     let table = table(sight, question);
-    let has_latencies = has_latencies(sight, question);
+    let has_latencies = hides_latencies(sight, question).is_none();
     let mut days = files.days()?;
     let oldest = days.last().copied();
     // Calls are in the file of the day in which their id was made, which may be a moment before the day of their slot.
@@ -158,22 +158,30 @@ fn table(sight: &Sight, question: &UsageQuestion) -> SumsTable {
     }
 }
 
-/// Whether latencies are known for such groups: they are kept by scenario and target, for all callers together.
-fn has_latencies(sight: &Sight, question: &UsageQuestion) -> bool {
+/// The field of a question because of which latencies are not known; `None` if they are. They are kept by scenario and
+/// target, for all callers together.
+pub(super) fn hides_latencies(sight: &Sight, question: &UsageQuestion) -> Option<&'static str> {
     let filter = &question.filter;
-    *sight == Sight::All
-        && filter.account.is_none()
-        && filter.labels.is_empty()
-        && filter.code.is_none()
-        && !filter.cost_unknown
-        && question.group_by.iter().all(|dimension| match dimension {
-            Dimension::Scenario | Dimension::Provider | Dimension::Model => true,
-            Dimension::Organisation
-            | Dimension::Team
-            | Dimension::Caller
-            | Dimension::Code
-            | Dimension::Label(_) => false,
-        })
+    let is_kept = |dimension: &Dimension| match dimension {
+        Dimension::Scenario | Dimension::Provider | Dimension::Model => true,
+        Dimension::Organisation
+        | Dimension::Team
+        | Dimension::Caller
+        | Dimension::Code
+        | Dimension::Label(_) => false,
+    };
+    let hiding = [
+        ("group_by", !question.group_by.iter().all(is_kept)),
+        ("filter.account", filter.account.is_some()),
+        ("filter.labels", !filter.labels.is_empty()),
+        ("filter.code", filter.code.is_some()),
+        ("filter.cost_unknown", filter.cost_unknown),
+        // Whoever sees one account only must not learn of the others.
+        ("require_latency", *sight != Sight::All),
+    ];
+    hiding
+        .into_iter()
+        .find_map(|(field, hides)| hides.then_some(field))
 }
 
 /// The rows of calls, with the columns of sums.

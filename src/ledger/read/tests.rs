@@ -285,6 +285,7 @@ fn question(interval: Interval, group_by: &[Dimension]) -> UsageQuestion {
         time_zone: String::new(),
         group_by: group_by.to_vec(),
         max_rows: 1_000,
+        needs_latency: false,
     }
 }
 

@@ -23,6 +23,10 @@ pub const MOST_LABEL_KEYS: usize = 4;
 /// The most groups that are summed up for one answer.
 const MOST_GROUPS: usize = 1_000_000;
 
+/// Why a question that needs latencies is refused.
+const NO_LATENCIES: &str = "latencies are kept by scenario, provider and model only, for all accounts together: group and filter \
+     by nothing else, or leave out `require_latency`";
+
 /// A group in an interval.
 #[derive(Clone, Debug, PartialEq)]
 pub struct UsageGroup {
@@ -52,6 +56,11 @@ pub fn query(
     question: &UsageQuestion,
 ) -> Result<Vec<UsageGroup>, ReadError> {
     check(question)?;
+    if question.needs_latency
+        && let Some(field) = sums::hides_latencies(sight, question)
+    {
+        return Err(ReadError::invalid(field, NO_LATENCIES));
+    }
     let zone = interval::zone(&question.time_zone)?;
     let Some((from, until)) = time(files, &question.filter)? else {
         return Ok(Vec::new());
@@ -87,6 +96,7 @@ fn check(question: &UsageQuestion) -> Result<(), ReadError> {
         time_zone: _,
         group_by,
         max_rows,
+        needs_latency: _,
     } = question;
     if !(1..=MOST_ROWS).contains(max_rows) {
         return Err(ReadError::invalid(

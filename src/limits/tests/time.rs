@@ -352,6 +352,8 @@ pub(super) fn used_row(
         cost_nanos,
         waste_nanos: 0,
         is_estimated: false,
+        unpriced: None,
+        windows: "".into(),
     }
 }
 
@@ -475,7 +477,8 @@ fn a_minute_begins_with_what_attempts_used_before_the_start_less_what_has_leaked
     let asked = asked(&identity, &labels);
     assert!(limits.reserve(&asked, &tokens(1).0, now).is_err());
     let later = clocks.pass(Duration::from_secs(31));
-    assert!(limits.reserve(&asked, &tokens(1).0, later).is_ok());
+    let held = limits.reserve(&asked, &tokens(1).0, later);
+    assert!(held.is_ok());
     assert!(limits.reserve(&asked, &tokens(1).0, later).is_err());
 }
 

@@ -106,6 +106,7 @@ fn question(group_by: Vec<Dimension>) -> UsageQuestion {
         time_zone: String::new(),
         group_by,
         max_rows: 2_000,
+        needs_latency: false,
     }
 }
 

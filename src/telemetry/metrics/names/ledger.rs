@@ -81,3 +81,13 @@ pub static LEDGER_DROPPED_DAYS: Definition = Definition {
     help: "Days whose calls were deleted because they are older than `ledger.keep`.",
     labels: &[],
 };
+
+/// `modelway.ledger.compared`.
+pub static LEDGER_COMPARED: Definition = Definition {
+    otel: "modelway.ledger.compared",
+    prometheus: "modelway_ledger_compared_total",
+    kind: MetricKind::Counter,
+    unit: "{comparison}",
+    help: "Days whose sums were compared with their rows, and windows of limits that have ended and were compared with the ledger, by whether both said the same.",
+    labels: &["what", "equal"],
+};

@@ -93,6 +93,7 @@ pub static ALL: &[&Definition] = &[
     &LEDGER_AVAILABLE,
     &LEDGER_RECOVERED,
     &LEDGER_DROPPED_DAYS,
+    &LEDGER_COMPARED,
     &CPU_WAIT,
     &DRAINING,
     &LOG_LINES,
