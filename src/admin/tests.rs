@@ -14,7 +14,7 @@ use crate::identity::directory::KeyState;
 use crate::identity::key::KeyHash;
 use crate::identity::record::{AccountKind, CallsUnderWay, ProofBinding};
 use crate::identity::{Action, LabelRule, Labels, Scope};
-use crate::store::{EventFilter, KEPT_IN};
+use crate::store::{EventFilter, KEPT_IN, specimens};
 
 /// An administration of its own, whose directory is removed at the end.
 struct Place {
@@ -650,9 +650,8 @@ fn events_that_cannot_be_written_are_counted_by_what_becomes_of_them() {
     assert_eq!(counted(&place), [0, 0, 0]);
 
     // The table of events is gone, as if the file were damaged.
-    let file = rusqlite::Connection::open(place.admin.store().path()).unwrap();
-    file.execute_batch("ALTER TABLE audit RENAME TO gone")
-        .unwrap();
+    let change = |statement| specimens::change(place.admin.store(), statement);
+    change("ALTER TABLE audit RENAME TO gone");
     denied();
     place.admin.write_noted().unwrap_err();
     place.admin.count_failed_login(now(), "192.0.2.7");
@@ -666,8 +665,7 @@ fn events_that_cannot_be_written_are_counted_by_what_becomes_of_them() {
     .unwrap_err();
     assert_eq!(counted(&place), [1, 1, 2]);
 
-    file.execute_batch("ALTER TABLE gone RENAME TO audit")
-        .unwrap();
+    change("ALTER TABLE gone RENAME TO audit");
     place.admin.write_noted().unwrap();
     for _ in 0..=MOST_NOTED {
         denied();

@@ -22,7 +22,7 @@ use crate::workshop::Workshop;
 
 use super::asked::AskedRequest;
 use super::attempt::{Attempt, Ended};
-use super::drains::LeftAttempt;
+use super::left_call::LeftAttempt;
 use super::plan::{Plan, unaffordable};
 use super::race::{Track, UnderWay};
 use super::routes::Route;

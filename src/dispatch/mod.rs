@@ -14,6 +14,7 @@ pub mod drains;
 mod generation;
 pub mod hedging;
 mod learnt;
+mod left_call;
 mod legal;
 mod lengths;
 pub mod needs;

@@ -10,7 +10,7 @@ use crate::transport::Transport;
 use crate::workshop::Workshop;
 
 use super::attempt::{Attempt, Ended};
-use super::drains::LeftAttempt;
+use super::left_call::LeftAttempt;
 use super::plan::Plan;
 use super::start::{Started, start};
 use super::tokens::TokenHold;

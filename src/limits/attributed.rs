@@ -14,7 +14,7 @@ use super::hold::ceiling;
 use super::limit::{Asked, Limit, LimitDimension};
 use super::set::{LimitEntry, LimitSet};
 use super::spelled::{SpelledWindow, parsed};
-use super::state::second_of;
+use super::windows::second_of;
 
 /// When a row counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,7 +12,8 @@ use super::counter::WindowBounds;
 use super::limit::Limit;
 use super::notice::shown_key;
 use super::set::LimitSet;
-use super::state::{second_of, shown_second};
+use super::state::shown_second;
+use super::windows::second_of;
 use super::{Limits, Now};
 
 /// So long after its end a window is taken: what was under way has ended by then, or has it open.

@@ -3,29 +3,17 @@
 use std::fmt;
 use std::sync::Arc;
 
-use smallvec::SmallVec;
-
 use crate::error::LimitUnit;
 
 use super::counter::{Crossed, Use};
 use super::counters::{Counters, KeyedCounter, terms};
 use super::limit::Limit;
+use super::set_aside::{AllSetAside, SetAside};
 use super::spelled::spelled;
 use super::{Actual, Estimate, Expected, Now, Shared};
 
 /// Tokens whose price is given by a ceiling.
 const MILLION: u128 = 1_000_000;
-
-/// What is set aside in one counter.
-pub(super) struct SetAside {
-    pub(super) counters: Arc<Counters>,
-    pub(super) counter: Arc<KeyedCounter>,
-    pub(super) amount: i64,
-    pub(super) mark: i64,
-}
-
-/// What is set aside in all of them. As many as a call usually has need no allocation.
-pub(super) type AllSetAside = SmallVec<[SetAside; 4]>;
 
 /// An open call in its counters: one of the concurrent calls, and a request. Dropping it ends the call: the place among
 /// the concurrent calls is free, and the request is given back unless something was sent.

@@ -20,6 +20,7 @@ mod notice;
 mod record;
 mod refill;
 mod set;
+mod set_aside;
 mod spelled;
 mod state;
 mod taking;
@@ -54,12 +55,14 @@ pub use self::windows::{LimitWindow, Zone};
 
 use self::counter::{CounterTime, FitsAt, Remainder};
 use self::counters::{Counters, KeyedCounter};
-use self::hold::{AllSetAside, SetAside, announce};
+use self::hold::announce;
 use self::limit::LimitStage;
 use self::notice::Herald;
 use self::set::{LimitEntry, LimitSet};
-use self::state::{second_of, shown_second};
+use self::set_aside::{AllSetAside, SetAside};
+use self::state::shown_second;
 use self::taking::{Ask, set_aside};
+use self::windows::second_of;
 
 #[cfg(test)]
 mod tests;

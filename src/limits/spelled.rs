@@ -5,8 +5,8 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use super::hold::SetAside;
 use super::limit::{Limit, LimitDimension};
+use super::set_aside::SetAside;
 use super::windows::LimitWindow;
 
 /// A window of a counter.
@@ -53,7 +53,7 @@ pub(super) fn spelled<'a>(held: impl Iterator<Item = &'a SetAside>) -> Option<Bo
     let limits: Vec<_> = held.map(|held| (held.counters.limit(), held)).collect();
     let windows = limits.iter().filter_map(|(limit, held)| {
         let kind = match limit.window {
-            // A minute and the calls that are open begin anew with each process.
+            // Calls that were open are not after a start, and a minute counts attempts by their own times.
             None | Some(LimitWindow::Minute) => return None,
             Some(kind) => kind,
         };

@@ -15,7 +15,7 @@ use super::hold::announce;
 use super::limit::{Asked, Limit, LimitDimension};
 use super::record::{AnnouncedThreshold, Grant, LimitHistory};
 use super::set::{LimitEntry, LimitSet};
-use super::windows::LimitWindow;
+use super::windows::{LimitWindow, second_of};
 use super::{Limits, Now, Shared};
 
 /// Where one counter of a limit stands.
@@ -388,17 +388,4 @@ pub(super) fn shown_second(second: i64) -> SystemTime {
         _ => UNIX_EPOCH.checked_sub(distance),
     };
     time.unwrap_or(UNIX_EPOCH)
-}
-
-/// The second since 1970 in which a time lies.
-pub(super) fn second_of(time: SystemTime) -> i64 {
-    match time.duration_since(UNIX_EPOCH) {
-        Ok(since) => i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
-        Err(before) => {
-            let before = before.duration();
-            let seconds = i64::try_from(before.as_secs()).unwrap_or(i64::MAX);
-            let begun = i64::from(before.subsec_nanos() > 0);
-            seconds.saturating_add(begun).saturating_neg()
-        }
-    }
 }

@@ -3,6 +3,8 @@
 //! A day is `[local midnight, next local midnight)`: 23 or 25 hours long where clocks change. Where midnight does not
 //! exist, the day begins at the first instant after it.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::{AmbiguousOffset, TimeZone};
@@ -155,4 +157,17 @@ impl Default for Zone {
 fn later(date: Date, days: i64) -> Option<Date> {
     date.checked_add(jiff::Span::new().try_days(days).ok()?)
         .ok()
+}
+
+/// The second since 1970 in which a time lies.
+pub(super) fn second_of(time: SystemTime) -> i64 {
+    match time.duration_since(UNIX_EPOCH) {
+        Ok(since) => i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
+        Err(before) => {
+            let before = before.duration();
+            let seconds = i64::try_from(before.as_secs()).unwrap_or(i64::MAX);
+            let begun = i64::from(before.subsec_nanos() > 0);
+            seconds.saturating_add(begun).saturating_neg()
+        }
+    }
 }

@@ -206,4 +206,6 @@ fn time(micros: i64) -> SystemTime {
 }
 
 #[cfg(test)]
+pub(crate) mod specimens;
+#[cfg(test)]
 mod tests;

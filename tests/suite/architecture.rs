@@ -48,7 +48,7 @@ const MODULES: &[Module] = &[
         &["caller", "error", "hash", "locked", "meter", "name"],
     ),
     // What administrators change, and the record of it.
-    module("audit", &["hash"]),
+    module("audit", &["hash", "meter"]),
     module(
         "store",
         &[
@@ -341,6 +341,8 @@ const HOMES: &[Home] = &[
             "identity",
             // Labels are interned as JSON objects, which SQLite reads.
             "ledger",
+            // So are the windows in which something was set aside.
+            "limits",
             "outbound",
             "simulator",
             "store",

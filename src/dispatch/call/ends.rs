@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::chat::Adaptation;
 use crate::dispatch::answered::Answered;
-use crate::dispatch::drains::{LeftAttempt, LeftCall};
+use crate::dispatch::left_call::{LeftAttempt, LeftCall};
 use crate::dispatch::plan::Plan;
 use crate::error::Error;
 use crate::money::Cost;
@@ -130,7 +130,7 @@ impl Call {
             left: Instant::now(),
         };
         trail.attempts.extend(told);
-        route.generation.drains().take(call);
+        route.generation.drains().run(|stop| call.read_on(stop));
     }
 }
 

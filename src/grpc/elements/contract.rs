@@ -12,7 +12,7 @@ use super::CountedElement;
 
 /// The fields whose elements are counted.
 #[rustfmt::skip] // a table
-const COUNTED: [(&str, &str, CountedElement); 30] = [
+const COUNTED: [(&str, &str, CountedElement); 39] = [
     ("modelway.v1.GenerateRequest", "messages", CountedElement::Message),
     ("modelway.v1.GenerateRequest", "tools", CountedElement::Tool),
     ("modelway.v1.GenerateRequest", "provider_options", CountedElement::ProviderOptions),
@@ -38,6 +38,15 @@ const COUNTED: [(&str, &str, CountedElement); 30] = [
     ("modelway.v1.Scope", "scenarios", CountedElement::Listed),
     ("modelway.v1.Scope", "models", CountedElement::Listed),
     ("modelway.v1.LabelRule", "values", CountedElement::Listed),
+    ("modelway.v1.Limit", "per", CountedElement::Listed),
+    ("modelway.v1.Limit", "thresholds", CountedElement::Listed),
+    ("modelway.v1.LimitMatch", "accounts", CountedElement::Listed),
+    ("modelway.v1.LimitMatch", "scenarios", CountedElement::Listed),
+    ("modelway.v1.LimitMatch", "providers", CountedElement::Listed),
+    ("modelway.v1.LimitMatch", "models", CountedElement::Listed),
+    ("modelway.v1.LimitMatch", "labels", CountedElement::Listed),
+    ("modelway.v1.GrantLimitRequest", "key", CountedElement::Listed),
+    ("modelway.v1.PutPricesRequest", "prices", CountedElement::Listed),
     ("modelway.v1.CallFilter", "labels", CountedElement::Listed),
     ("modelway.v1.QueryUsageRequest", "group_by", CountedElement::Listed),
     ("modelway.v1.QueryUsageRequest", "group_by_labels", CountedElement::Listed),
