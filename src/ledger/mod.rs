@@ -29,7 +29,7 @@ mod used;
 mod writer;
 
 #[cfg(test)]
-mod specimens;
+pub(crate) mod specimens;
 #[cfg(test)]
 mod tests;
 

@@ -1,8 +1,6 @@
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
-use rusqlite::Connection;
-
 use super::*;
 use crate::chat::ProviderToolUsage;
 use crate::error::LimitUnit;
@@ -11,7 +9,7 @@ use crate::ledger::call_id::CallId;
 use crate::ledger::rows::{
     AttemptOutcome, AttemptSettlement, CallStart, Intent, Reserved, TargetName, Tokens, UsageSource,
 };
-use crate::ledger::{LedgerFile, Settings};
+use crate::ledger::{LedgerFile, Settings, specimens};
 use crate::limits::{
     Actual, Asked, Enforcement, Estimate, Expected, Limit, LimitDimension, LimitMatch, LimitWindow,
     Zone,
@@ -151,10 +149,7 @@ async fn compared(name: &str, change: &str) -> (u64, u64) {
         .path(LedgerFile::Day(crate::ledger::call_id::Day::of_us(
             i64::try_from(EVENING).unwrap() * 1_000_000,
         )));
-    Connection::open(day)
-        .unwrap()
-        .execute_batch(change)
-        .unwrap();
+    specimens::change(&day, change);
 
     tokio::time::pause();
     // The window has ended, but only just.

@@ -4,15 +4,16 @@ use std::fs;
 use std::path::Path;
 
 use modelway::grpc::v1::generation_service_client::GenerationServiceClient;
+use modelway::simulator::{Settings, Simulator, WireName};
 use rusqlite::Connection;
 
 use crate::support::{Process, ask};
 
-fn config(data: &Path) -> String {
+fn config(data: &Path, url: &str) -> String {
     format!(
         "[server]\nlisten = \"127.0.0.1:0\"\n[auth]\nanonymous = \"local\"\n\
          [[accounts]]\nid = \"local\"\nkind = \"caller\"\n[ledger]\npath = {:?}\n\
-         [providers.sim]\nsimulated = true\nwire_format = \"openai_chat\"\n\
+         [providers.sim]\nbase_url = {url:?}\nwire_format = \"openai_chat\"\n\
          [models.\"sim/good\"]\nprice = {{ input = 1, output = 1 }}\n\
          [scenarios.one]\ntargets = [\"sim/good\"]\nmax_output_tokens = 100\n",
         data.display().to_string()
@@ -57,7 +58,10 @@ async fn the_first_estimate_after_a_restart_is_the_last_one_before() {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("expected");
     let _ = fs::remove_dir_all(&folder);
     fs::create_dir_all(&folder).unwrap();
-    fs::write(folder.join("modelway.toml"), config(&folder.join("data"))).unwrap();
+    let simulator = Simulator::start(Settings::default()).await.unwrap();
+    let url = simulator.base_url(WireName::OpenAiChat);
+    let config = config(&folder.join("data"), &url);
+    fs::write(folder.join("modelway.toml"), config).unwrap();
 
     let before = reserved(&folder, 9).await;
     let after = reserved(&folder, 1).await;

@@ -121,7 +121,7 @@ fn a_public_list_becomes_a_file_that_can_be_put() {
     let config = folder.join("modelway.toml");
     fs::write(
         &config,
-        "[providers.openai]\napi_key = \"env:KEY\"\n[models.\"openai/first\"]\nprice = { input = 2, output = 10 }\n\
+        "[providers.openai]\nbase_url = \"https://api.openai.com/v1\"\nwire_format = \"openai_chat\"\napi_key = \"env:KEY\"\n[models.\"openai/first\"]\nprice = { input = 2, output = 10 }\n\
          [models.\"openai/second\"]\n[scenarios.one]\ntargets = [\"openai/first\"]\n",
     )
     .unwrap();

@@ -5,7 +5,7 @@ use std::process::Output;
 use modelway::grpc::v1::{Action, CreateKeyRequest, Key, ListAccountsRequest};
 use tonic::Code;
 
-use crate::support::program;
+use crate::support::{program, until};
 
 use super::support::{Administered, scope};
 
@@ -52,6 +52,12 @@ async fn the_record_of_a_service_is_listed_and_checked_page_by_page_as_the_store
         assert_eq!(denied.unwrap_err().code(), Code::PermissionDenied);
     }
     let ops = administered.ops.clone();
+    // Refusals are written down twice a second.
+    until("the last refusal is in the record", async || {
+        let listed = audit(&administered, &["list", "--limit", "5000"], None).await;
+        text(&listed).matches(" denied ").count() >= DENIED
+    })
+    .await;
 
     let by_service = audit(&administered, &["list", "--limit", "5000"], Some(&ops)).await;
     let on_store = audit(&administered, &["list", "--limit", "5000"], None).await;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::support::{Gateway, ONE_MODEL};
+use crate::support::{Gateway, ONE_MODEL, until};
 
 #[tokio::test]
 async fn keys_are_shown_by_their_state() {
@@ -30,6 +30,14 @@ async fn keys_are_shown_by_their_state() {
     ];
     let gateway = Gateway::start(&config.concat()).await;
 
+    until("the service runs", async || {
+        let scraped = gateway.scraped();
+        scraped
+            .names()
+            .iter()
+            .any(|(name, _)| name == "modelway_keys")
+    })
+    .await;
     let scraped = gateway.scraped();
 
     for state in [
