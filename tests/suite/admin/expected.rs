@@ -11,9 +11,9 @@ use crate::support::{Process, ask};
 
 fn config(data: &Path, url: &str) -> String {
     format!(
-        "[server]\nlisten = \"127.0.0.1:0\"\n[auth]\nanonymous = \"local\"\n\
+        "[server]\nlisten = \"127.0.0.1:0\"\npredrain = \"0s\"\n[auth]\nanonymous = \"local\"\n\
          [[accounts]]\nid = \"local\"\nkind = \"caller\"\n[ledger]\npath = {:?}\n\
-         [providers.sim]\nbase_url = {url:?}\nwire_format = \"openai_chat\"\n\
+         [providers.sim]\nbase_url = {url:?}\nauth = \"none\"\nwire_format = \"openai_chat\"\n\
          [models.\"sim/good\"]\nprice = {{ input = 1, output = 1 }}\n\
          [scenarios.one]\ntargets = [\"sim/good\"]\nmax_output_tokens = 100\n",
         data.display().to_string()
