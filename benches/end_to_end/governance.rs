@@ -33,9 +33,10 @@ const SERVERS: [(&str, &str); 8] = [
     ("identity by key", "key"),
     ("limit: requests", "requests"),
     ("limit: open calls", "open"),
-    ("limit: money", "money"),
-    ("these three limits", "requests open money"),
     ("ledger (process)", "ledger"),
+    // A limit on money needs a ledger.
+    ("limit: money, ledger", "money ledger"),
+    ("these limits, ledger", "requests open money ledger"),
     ("all of it", "key requests open money ledger"),
 ];
 
