@@ -650,7 +650,7 @@ fn events_that_cannot_be_written_are_counted_by_what_becomes_of_them() {
     assert_eq!(counted(&place), [0, 0, 0]);
 
     // The table of events is gone, as if the file were damaged.
-    let change = |statement| specimens::change(place.admin.store(), statement);
+    let change = |statement| specimens::change(place.admin.store().path(), statement);
     change("ALTER TABLE audit RENAME TO gone");
     denied();
     place.admin.write_noted().unwrap_err();

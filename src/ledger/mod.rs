@@ -29,7 +29,7 @@ mod used;
 mod writer;
 
 #[cfg(test)]
-pub(crate) mod specimens;
+mod specimens;
 #[cfg(test)]
 mod tests;
 

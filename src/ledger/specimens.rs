@@ -278,9 +278,3 @@ fn label_set(file: &Connection, labels: &str) -> i64 {
         .unwrap();
     select.query_row([labels], |row| row.get(0)).unwrap()
 }
-
-/// Runs statements on a file of a ledger, beside it.
-pub(crate) fn change(path: &Path, statements: &str) {
-    let file = Connection::open(path).unwrap();
-    file.execute_batch(statements).unwrap();
-}

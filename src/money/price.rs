@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::chat::{ServiceTier, Usage};
 
-use super::rates::{Rates, ToolFees};
+use super::rates::Rates;
 use super::version::PriceVersion;
 
 /// The most tokens that a price can ask of a prompt.
@@ -230,38 +230,10 @@ impl Price {
             from,
             until,
         } = holds;
-        let Rates {
-            input,
-            output,
-            cache_read_input,
-            cache_write_input,
-            cache_write_long_input,
-            reasoning_output,
-            tools,
-            request_nanos,
-        } = rates;
-        let ToolFees {
-            web_search,
-            web_fetch,
-            code_execution,
-            file_search,
-        } = tools;
         let mut line = format!("{model:?} {tier:?} {input_tokens_above}");
-        for (name, number) in [
-            ("from", from.map(seconds)),
-            ("until", until.map(seconds)),
-            ("input", *input),
-            ("output", *output),
-            ("cache_read_input", *cache_read_input),
-            ("cache_write_input", *cache_write_input),
-            ("cache_write_long_input", *cache_write_long_input),
-            ("reasoning_output", *reasoning_output),
-            ("web_search", *web_search),
-            ("web_fetch", *web_fetch),
-            ("code_execution", *code_execution),
-            ("file_search", *file_search),
-            ("request", Some(*request_nanos)),
-        ] {
+        let bounds = [("from", from.map(seconds)), ("until", until.map(seconds))];
+        let request = ("request", Some(rates.request_nanos));
+        for (name, number) in bounds.into_iter().chain(rates.by_name()).chain([request]) {
             if let Some(number) = number {
                 // Writing to a string cannot fail.
                 let _ = write!(line, " {name}={number}");

@@ -65,6 +65,39 @@ impl Sum {
 }
 
 impl Rates {
+    /// Every rate and every fee of a tool, in an order that no release changes, and by the names under which they are
+    /// written down. The fee of an attempt, which is always known, is not among them.
+    pub fn by_name(&self) -> [(&'static str, Option<u64>); 10] {
+        let Self {
+            input,
+            output,
+            cache_read_input,
+            cache_write_input,
+            cache_write_long_input,
+            reasoning_output,
+            tools,
+            request_nanos: _,
+        } = *self;
+        let ToolFees {
+            web_search,
+            web_fetch,
+            code_execution,
+            file_search,
+        } = tools;
+        [
+            ("input", input),
+            ("output", output),
+            ("cache_read_input", cache_read_input),
+            ("cache_write_input", cache_write_input),
+            ("cache_write_long_input", cache_write_long_input),
+            ("reasoning_output", reasoning_output),
+            ("web_search", web_search),
+            ("web_fetch", web_fetch),
+            ("code_execution", code_execution),
+            ("file_search", file_search),
+        ]
+    }
+
     /// The cost in nano-USD, rounded once, and whether it is the whole.
     pub(super) fn cost_nanos(&self, usage: &Usage) -> (i64, bool) {
         let Self {

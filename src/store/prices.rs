@@ -2,7 +2,8 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rusqlite::{Row, params};
+use rusqlite::types::Value;
+use rusqlite::{Row, params_from_iter};
 
 use crate::calendar::unix_us;
 use crate::chat::ServiceTier;
@@ -56,42 +57,22 @@ impl StoreWriting<'_> {
             from,
             until,
         } = holds;
-        let Rates {
-            input,
-            output,
-            cache_read_input,
-            cache_write_input,
-            cache_write_long_input,
-            reasoning_output,
-            tools,
-            request_nanos,
-        } = rates;
-        let ToolFees {
-            web_search,
-            web_fetch,
-            code_execution,
-            file_search,
-        } = tools;
+        let key = [
+            Value::from(model.clone()),
+            tier.name().to_owned().into(),
+            written(*input_tokens_above).into(),
+            from.map_or(0, unix_us).into(),
+            until.map(unix_us).into(),
+        ];
+        // The columns stand in the order of the rates.
+        let rates_and_fees = rates
+            .by_name()
+            .map(|(_, number)| number.map(written).into());
+        let request = written(rates.request_nanos).into();
+        let values = key.into_iter().chain(rates_and_fees).chain([request]);
         self.0.execute(
             "INSERT OR REPLACE INTO prices VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
-            params![
-                model,
-                tier.name(),
-                written(*input_tokens_above),
-                from.map_or(0, unix_us),
-                until.map(unix_us),
-                input.map(written),
-                output.map(written),
-                cache_read_input.map(written),
-                cache_write_input.map(written),
-                cache_write_long_input.map(written),
-                reasoning_output.map(written),
-                web_search.map(written),
-                web_fetch.map(written),
-                code_execution.map(written),
-                file_search.map(written),
-                written(*request_nanos),
-            ],
+            params_from_iter(values),
         )?;
         Ok(())
     }

@@ -1,11 +1,11 @@
-//! Files of stores as others may have left them, for tests.
+//! Databases as others may have left them, for tests.
+
+use std::path::Path;
 
 use rusqlite::Connection;
 
-use super::Store;
-
-/// Runs a statement on the file of a store, beside it.
-pub(crate) fn change(store: &Store, statement: &str) {
-    let file = Connection::open(store.path()).expect("the file of a store");
-    file.execute_batch(statement).expect("a statement");
+/// Runs statements on a file, beside whoever has it open.
+pub(crate) fn change(path: &Path, statements: &str) {
+    let file = Connection::open(path).expect("a database");
+    file.execute_batch(statements).expect("statements");
 }

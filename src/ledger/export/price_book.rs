@@ -108,45 +108,23 @@ fn written(model: &str, price: &Price) -> Value {
         from,
         until,
     } = holds;
-    let Rates {
-        input,
-        output,
-        cache_read_input,
-        cache_write_input,
-        cache_write_long_input,
-        reasoning_output,
-        tools,
-        request_nanos,
-    } = rates;
-    let ToolFees {
-        web_search,
-        web_fetch,
-        code_execution,
-        file_search,
-    } = tools;
     let second = |moment: &SystemTime| {
         moment
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| since.as_secs())
     };
-    json!({
+    let mut value = json!({
         "model": model,
         "tier": tier.name(),
         "input_tokens_above": input_tokens_above,
         "from": from.as_ref().map(second),
         "until": until.as_ref().map(second),
-        "input": input,
-        "output": output,
-        "cache_read_input": cache_read_input,
-        "cache_write_input": cache_write_input,
-        "cache_write_long_input": cache_write_long_input,
-        "reasoning_output": reasoning_output,
-        "web_search": web_search,
-        "web_fetch": web_fetch,
-        "code_execution": code_execution,
-        "file_search": file_search,
-        "request_nanos": request_nanos,
-    })
+    });
+    for (name, number) in rates.by_name() {
+        value[name] = json!(number);
+    }
+    value["request_nanos"] = json!(rates.request_nanos);
+    value
 }
 
 fn understood(value: &Value) -> Option<(String, Price)> {

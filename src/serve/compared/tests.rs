@@ -9,12 +9,13 @@ use crate::ledger::call_id::CallId;
 use crate::ledger::rows::{
     AttemptOutcome, AttemptSettlement, CallStart, Intent, Reserved, TargetName, Tokens, UsageSource,
 };
-use crate::ledger::{LedgerFile, Settings, specimens};
+use crate::ledger::{LedgerFile, Settings};
 use crate::limits::{
     Actual, Asked, Enforcement, Estimate, Expected, Limit, LimitDimension, LimitMatch, LimitWindow,
     Zone,
 };
 use crate::money::{Cost, CostSource};
+use crate::store::specimens;
 use crate::trail::AttemptKind;
 
 /// 2026-11-28T23:50:00Z.
