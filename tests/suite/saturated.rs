@@ -20,9 +20,12 @@ const CALLERS: usize = 64;
 /// How long a kubelet waits for an answer unless it is told otherwise.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// A connection lives for longer than the test: a client of tonic's does not send a call again that waits for its turn
+/// when its connection ends.
 const CONFIG: &str = r#"
 [server]
 predrain = "0s"
+connection_age = "1h"
 runtimes = 2
 [admission]
 queue = 1000
