@@ -117,3 +117,6 @@ impl Plan {
         None
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,8 +5,17 @@ use crate::chat::ChatRequest;
 use crate::dispatch::attempt::progress::Hurried;
 use crate::dispatch::specimens::{asked_for, route, target};
 use crate::dispatch::spending::Spending;
-use crate::dispatch::target::Timeouts;
+use crate::dispatch::target::{Scenario, Timeouts};
+use crate::dispatch::waste::{self, WasteBucket};
 use crate::health::scopes;
+
+/// A route of targets with these names, whose scenario is changed by `change`.
+fn changed_route(models: &[&str], change: impl FnOnce(&mut Scenario)) -> Arc<Route> {
+    let mut route = route(models, scopes::Settings::default());
+    let of_route = Arc::get_mut(&mut route).expect("a route of one owner");
+    change(Arc::get_mut(&mut of_route.scenario).expect("a scenario of one owner"));
+    route
+}
 
 fn plan(route: Arc<Route>, deadline: Option<Instant>) -> Plan {
     let (request, limits) = (ChatRequest::default(), AskedLimits::default());
@@ -119,4 +128,118 @@ fn the_target_whose_provider_has_refused_is_passed_over() {
     let targets = plan.route.scenario.targets.clone();
     assert_eq!(plan.ineligible(&targets[0]), Some(Skip::RefusedByProvider));
     assert_eq!(plan.ineligible(&targets[1]), None);
+}
+
+#[test]
+fn what_failed_attempts_have_cost_is_paid_for_once_and_stays_owed_while_the_bucket_has_too_little()
+{
+    // What the bucket holds, what failed attempts have cost, whether it is paid, and what is owed afterwards.
+    let table = [
+        (10, 0, true, 0),
+        (10, 9, true, 0),
+        (10, 10, true, 0),
+        (10, 11, false, 11),
+        (0, 1, false, 1),
+    ];
+    for (burst_nanos, owed, is_paid, left) in table {
+        let mut route = route(&["a"], scopes::Settings::default());
+        let of_route = Arc::get_mut(&mut route).expect("a route of one owner");
+        of_route.waste = Arc::new(WasteBucket::new(waste::Settings {
+            ratio: 0.0,
+            burst_nanos,
+        }));
+        let mut plan = plan(route, None);
+        plan.spending.unpaid_waste = owed;
+
+        // Asked twice: what was paid is not paid again, and what was not paid is not forgotten.
+        assert_eq!(plan.pays_for_waste(), is_paid, "{burst_nanos} {owed}");
+        assert_eq!(plan.spending.unpaid_waste, left, "{burst_nanos} {owed}");
+        assert_eq!(plan.pays_for_waste(), is_paid, "{burst_nanos} {owed}");
+    }
+}
+
+#[test]
+fn a_blocked_prompt_goes_to_another_target_only_where_the_scenario_says_so() {
+    use UpstreamErrorKind::{ContentBlocked, ContextLength, ServerError};
+    // How the target has failed, whether the scenario lets another one answer what was blocked, whether one is tried.
+    let table = [
+        (ContentBlocked, false, false),
+        (ContentBlocked, true, true),
+        (ServerError, false, true),
+        (ContextLength, false, true),
+    ];
+    for (kind, content_filter_failover, expected) in table {
+        let route = changed_route(&["a", "b"], |scenario| {
+            scenario.content_filter_failover = content_filter_failover;
+        });
+
+        let goes_on = plan(route, None).goes_on_after(&UpstreamError::new(kind));
+
+        assert_eq!(goes_on, expected, "{kind:?} {content_filter_failover}");
+    }
+}
+
+/// Notes that an attempt on the target at this position has failed.
+fn record_failure(plan: &mut Plan, position: usize, error: UpstreamError) {
+    plan.cursor.start(position, AttemptKind::Primary);
+    plan.cursor.fail(position, error.clone());
+    let target = Arc::clone(&plan.route.targets[position].target);
+    plan.trail.attempts.push(AttemptRecord {
+        outcome: Outcome::Failed(error),
+        ..record_of(&target, AttemptKind::Primary, BreakerState::Closed)
+    });
+}
+
+#[test]
+fn a_call_that_ends_with_a_refusal_ends_with_the_first_one() {
+    let refused = |message: &'static str| {
+        UpstreamError::new(UpstreamErrorKind::InvalidRequest).because(message)
+    };
+    let failed =
+        |message: &'static str| UpstreamError::new(UpstreamErrorKind::ServerError).because(message);
+    // How attempts have failed, the failure that the call ends with, and what its caller gets.
+    let table = [
+        (vec![], refused("only"), refused("only")),
+        (vec![refused("first")], refused("second"), refused("first")),
+        (vec![failed("first")], refused("second"), refused("second")),
+        (vec![failed("first")], failed("second"), failed("second")),
+        (vec![refused("first")], failed("second"), failed("second")),
+    ];
+    for (earlier, last, expected) in table {
+        let mut plan = plan(route(&["a", "b"], scopes::Settings::default()), None);
+        for (position, error) in earlier.into_iter().enumerate() {
+            record_failure(&mut plan, position, error);
+        }
+
+        assert_eq!(plan.error_of(last), Error::Upstream(expected));
+    }
+}
+
+#[test]
+fn a_call_that_may_not_ask_the_larger_target_names_it_and_what_keeps_the_call_from_asking_it() {
+    let no_more = "the call may make no more attempts (`max_attempts`)";
+    let too_late = "too little time is left";
+    // The attempts that the call may make, its targets, and what is said of the larger one.
+    let table: [(u32, &[&str], Option<&str>); 3] = [
+        (1, &["small", "large"], Some(no_more)),
+        (2, &["small", "large"], Some(too_late)),
+        (1, &["small"], None),
+    ];
+    for (max_attempts, models, limit) in table {
+        let route = changed_route(models, |scenario| scenario.max_attempts = max_attempts);
+        let mut plan = plan(route, None);
+        assert_eq!(plan.cursor.advance(), Some(0));
+        let error = UpstreamError::new(UpstreamErrorKind::ContextLength);
+        record_failure(&mut plan, 0, error.clone());
+
+        let expected = match limit {
+            Some(limit) => Error::LargerTargetUnasked {
+                error,
+                target: "large".to_owned(),
+                limit,
+            },
+            None => Error::Upstream(error),
+        };
+        assert_eq!(plan.nothing_left(), expected, "{max_attempts} {models:?}");
+    }
 }

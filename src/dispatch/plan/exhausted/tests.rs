@@ -3,7 +3,7 @@
 use super::*;
 use crate::dispatch::plan::record_of;
 use crate::dispatch::specimens::target;
-use crate::error::Unsupported;
+use crate::error::{DeniedAmounts, LimitUnit, Unsupported};
 use crate::features::Feature;
 use crate::trail::{AttemptKind, BreakerState, Cancelled};
 
@@ -224,4 +224,70 @@ fn a_call_that_is_refused_ends_as_its_first_refusal_said() {
     let told = error([Outcome::Failed(first()), failed("last")]);
     let last = UpstreamError::new(UpstreamErrorKind::ServerError).because("last");
     assert_eq!(told, Error::Upstream(last));
+}
+
+/// A target that would take a limit past its amount by this request; `None` if the caller may not see amounts.
+fn over(limit: &str, requested: Option<i64>) -> Skip {
+    Skip::OverLimit(Box::new(denial(limit, requested)))
+}
+
+fn denial(limit: &str, requested: Option<i64>) -> LimitDenial {
+    LimitDenial {
+        limit: limit.into(),
+        unit: LimitUnit::Money,
+        is_rate: false,
+        amounts: requested.map(|requested| DeniedAmounts {
+            requested,
+            remaining: 1,
+        }),
+        reset: None,
+    }
+}
+
+#[test]
+fn where_limits_let_no_target_through_each_limit_is_named_once_with_its_smallest_request() {
+    let reached = |denials: &[(&str, Option<i64>)]| {
+        let denials = denials.iter();
+        let all = denials.map(|(limit, requested)| denial(limit, *requested));
+        Some(Error::LimitReached(all.collect()))
+    };
+    let team = |requested: i64| over("team", Some(requested));
+    let year = |requested: i64| over("year", Some(requested));
+    let unpriced = |limit: &str| Skip::PriceUnknown(limit.into());
+    let price_unknown = |limit: &str| Some(Error::PriceUnknown(limit.into()));
+    let of_team = |requested: i64| reached(&[("team", Some(requested))]);
+    let of_both = reached(&[("team", Some(5)), ("year", Some(6))]);
+    let hidden = || over("team", None);
+    let table = [
+        (vec![], None),
+        (vec![LACKING, closed_off(30), Skip::ContextTooSmall], None),
+        (vec![team(9)], of_team(9)),
+        (vec![team(9), team(5), team(7)], of_team(5)),
+        (vec![team(5), team(5), team(9)], of_team(5)),
+        (vec![hidden(), hidden()], reached(&[("team", None)])),
+        (vec![team(5), year(7), year(6)], of_both),
+        // A limit that is reached says more than a cap, and a cap more than a price that is not known.
+        (vec![Skip::CostCap, unpriced("a"), team(5)], of_team(5)),
+        (
+            vec![unpriced("a"), Skip::CostCap],
+            Some(Error::CostCapExceeded),
+        ),
+        (vec![unpriced("a"), unpriced("b")], price_unknown("a")),
+        (vec![LACKING, unpriced("b")], price_unknown("b")),
+    ];
+    for (skips, expected) in table {
+        assert_eq!(unaffordable(skips.iter()), expected, "{skips:?}");
+    }
+}
+
+#[test]
+fn a_call_whose_targets_are_all_over_a_limit_ends_with_that_limit() {
+    let over_limit = error_of_skips([over("team", Some(9)), over("team", Some(5))]);
+    let smallest = denial("team", Some(5));
+    assert_eq!(over_limit, Error::LimitReached(vec![smallest]));
+
+    // A target that opens again may be tried later, whatever the others would cost.
+    let closed = error_of_skips([over("team", Some(9)), closed_off(30)]);
+    let retry_after = Some(Duration::from_secs(30));
+    assert_eq!(closed, Error::NoProviderAvailable { retry_after });
 }
