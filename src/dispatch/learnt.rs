@@ -1,4 +1,4 @@
-//! What has the service learnt from the calls of each scenario? LearntTimes by name; it outlives the table of routes.
+//! What has the service learnt from the calls of each scenario? Kept by name; it outlives the table of routes.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -129,7 +129,7 @@ pub(super) struct TokenHold {
 }
 
 impl TokenHold {
-    /// Validity no tokens yet.
+    /// Holds no tokens yet.
     pub(super) fn of(budget: &Arc<Budget>) -> Self {
         Self {
             budget: Arc::clone(budget),

@@ -36,7 +36,7 @@ use super::{answer, generation, metadata, status, undecoded, v1};
 pub const REQUEST: &str = "modelway.v1.GenerateRequest";
 /// The answer of Generate.
 pub const RESPONSE: &str = "modelway.v1.GenerateResponse";
-/// A message of StreamGenerate.
+/// A message of `StreamGenerate`.
 pub const STREAM_RESPONSE: &str = "modelway.v1.StreamGenerateResponse";
 /// A failure.
 pub const STATUS: &str = "google.rpc.Status";

@@ -16,7 +16,7 @@ use super::resets::Resets;
 /// connections while another worker is not stuck.
 const STUCK_AFTER: Duration = Duration::from_millis(100);
 
-/// CensusCounts connections by worker and by caller.
+/// Counts connections by worker and by caller.
 #[derive(Clone)]
 pub(super) struct Census {
     counts: Arc<Mutex<CensusCounts>>,
@@ -84,7 +84,7 @@ impl Census {
         }
     }
 
-    /// CensusCounts the connections that it refuses here.
+    /// Counts the connections that it refuses here.
     pub(super) fn refusing_into(self, refused: Arc<RefusedConnections>) -> Self {
         Self { refused, ..self }
     }
@@ -99,7 +99,7 @@ impl Census {
         };
     }
 
-    /// CensusCounts a new connection; `None` if there are too many, in all or from this caller. It goes to the worker that
+    /// Counts a new connection; `None` if there are too many, in all or from this caller. It goes to the worker that
     /// has the fewest, among those that are not stuck.
     pub(super) fn count_in(&self, caller: Caller, now: Instant) -> Option<CountedConnection> {
         let mut counts = self.counts();
@@ -154,7 +154,7 @@ impl Census {
 pub(super) struct CountedConnection {
     census: Census,
     caller: Caller,
-    /// CensusCounts the calls that all connections of its caller cancel.
+    /// Counts the calls that all connections of its caller cancel.
     pub(super) resets: Arc<Resets>,
     /// The position of the worker that serves it.
     pub(super) worker: usize,

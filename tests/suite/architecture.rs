@@ -1,6 +1,7 @@
 //! Who may import whom? The table below is the answer; this test holds the code to it.
 
 mod circles;
+mod comments;
 mod names;
 mod scan;
 
@@ -496,6 +497,24 @@ fn a_type_has_a_name_of_its_own() {
     }
 
     assert!(twice.is_empty(), "{twice:#?}");
+}
+
+#[test]
+fn comments_name_types_between_back_quotes() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let files: Vec<_> = ["src", "tests", "benches"]
+        .iter()
+        .flat_map(|directory| rust_files(&root.join(directory)))
+        .map(|file| {
+            let text = std::fs::read_to_string(&file).expect("a source file can be read");
+            let relative = file.strip_prefix(root).expect("it lies below the root");
+            (relative.display().to_string(), text)
+        })
+        .collect();
+
+    let unquoted = comments::unquoted_types(files.iter().map(|(file, text)| (&**file, &**text)));
+
+    assert!(unquoted.is_empty(), "{unquoted:#?}");
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! How do requests reach the methods of `OperationsService`? As in the generated server, except that the call which
-//! ExplainPlan plans stays undecoded.
+//! `ExplainPlan` plans stays undecoded.
 
 use std::convert::Infallible;
 use std::sync::Arc;

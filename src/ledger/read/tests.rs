@@ -399,7 +399,7 @@ fn usage_is_shown_to_an_account_as_far_as_it_is_its_own() {
             );
             let sum: i64 = groups.iter().map(|group| group.sums.calls).sum();
             assert_eq!(sum, calls, "{account} {dimensions:?}");
-            // LatencyCounts are kept for all callers together.
+            // Latencies are counted for all callers together.
             assert!(groups.iter().all(|group| group.latency_us.is_none()));
         }
     }

@@ -38,8 +38,8 @@ pub struct UsageGroup {
     pub is_rest: bool,
     /// The sums.
     pub sums: UsageSums,
-    /// LatencyCounts that half of the answered calls, and 99 of 100, did not pass, in microseconds; `None` if they are not known
-    /// for such groups.
+    /// The median and the 99th percentile of the latency of the answered calls, in microseconds; `None` if they are not
+    /// known for such groups.
     pub latency_us: Option<(f64, f64)>,
 }
 

@@ -1,4 +1,4 @@
-//! In which form does what was learned outlive the process? As a list of numbers, in an order that no release changes. Pure.
+//! In which form is what was learned kept for the next process? As a list of numbers, in an order that no release changes. Pure.
 
 use crate::spread::Spread;
 
@@ -26,7 +26,7 @@ pub enum Learned {
     Answers(String, Box<AnswerExpectations>),
 }
 
-/// KeptNumbers that are read one after the other.
+/// Kept numbers that are read one after the other.
 struct KeptNumbers<'n>(&'n [u64]);
 
 impl KeptNumbers<'_> {

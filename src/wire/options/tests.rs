@@ -59,7 +59,7 @@ fn a_target_that_nothing_fits_is_skipped_unless_all_of_it_is_optional() {
 #[test]
 fn only_what_the_operator_allows_is_sent() {
     use OptionsPlace::{Part, ProviderTool, Request, Tool};
-    // OptionsPlace, fields, what is allowed, the first field that is not.
+    // Place, fields, what is allowed, the first field that is not.
     let table = [
         (Request, r#"{"a":1}"#, &[][..], Some("a")),
         (Request, r#"{"a":1}"#, &["a"], None),

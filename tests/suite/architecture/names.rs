@@ -56,7 +56,7 @@ struct Declared<'a> {
 }
 
 /// The types that a file declares, code for tests aside, and whether other files can name them.
-fn types_in(text: &str) -> BTreeMap<String, bool> {
+pub(crate) fn types_in(text: &str) -> BTreeMap<String, bool> {
     let tokens = scan::without_tests(&scan::tokens(text));
     let mut types = BTreeMap::new();
     let mut depth = 0;
