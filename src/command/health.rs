@@ -107,9 +107,12 @@ impl HealthArguments {
                     self.name
                 )),
             },
-            Ok(Err(status)) if status.code() == Code::NotFound => HealthAnswer::NotServing(
-                format!("{address}: `{}` is no name of its health", self.name),
-            ),
+            Ok(Err(status)) if status.code() == Code::NotFound => {
+                HealthAnswer::NotServing(format!(
+                    "{address}: it reports no health under the name `{}`",
+                    self.name
+                ))
+            }
             Ok(Err(status)) => HealthAnswer::Silent(format!(
                 "{address} does not answer: {}; does it speak gRPC, and TLS where --ca or https:// says so?",
                 shown(status.message())

@@ -342,9 +342,10 @@ fn zone(
         Some(_) => true,
     };
     if !counts_days {
-        value
-            .place
-            .wrong("no window of it begins at a time of a zone", "remove it");
+        value.place.wrong(
+            "the window of the limit is the same in every time zone",
+            "remove it",
+        );
         return None;
     }
     let zone = Zone::named(value.string()?);
@@ -369,7 +370,7 @@ fn thresholds(
     };
     if never {
         value.place.wrong(
-            "what frees itself within a minute is not announced",
+            "limits by the minute and limits on open calls announce no thresholds",
             "remove it",
         );
         return Vec::new();

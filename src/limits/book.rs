@@ -30,8 +30,8 @@ pub struct LimitBook {
 /// Reads what was used. Blocks.
 pub type UsedReader = Box<dyn Fn(UseAsked) -> Result<Vec<UsedRow>, SchemaError> + Send + Sync>;
 
-/// For how long a counter by the minute remembers: what was used has leaked out of it after a minute, and after another one
-/// if as much again was owed.
+/// How far back a use still matters to a counter by the minute: the use has leaked out after a minute, or after two if
+/// the counter was in debt by a whole amount.
 const MINUTES: Duration = Duration::from_secs(2 * 60);
 
 /// What must be known of the past.
@@ -70,16 +70,16 @@ pub struct StoreLimits {
 struct LimitSources {
     ground: Arc<LimitGround>,
     store: StoreLimits,
-    /// What holds by now.
+    /// The limits and the history that calls are held to now; `None` before the first.
     holding: Option<(Vec<Limit>, LimitHistory)>,
 }
 
-/// It cannot be told what was used of limits that are new.
+/// The ledger cannot be read, so it is not known what was used of new limits.
 #[derive(Debug, thiserror::Error)]
-#[error("the ledger cannot tell what was used of limits: {0}")]
+#[error("it is not known what was used of limits, because the ledger cannot be read: {0}")]
 pub struct UnknownUse(#[from] SchemaError);
 
-/// The limits of file and store do not go together.
+/// A limit of the store conflicts with the configuration file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .0.join("; "))]
 pub struct LimitConflict(pub Vec<String>);
@@ -87,16 +87,16 @@ pub struct LimitConflict(pub Vec<String>);
 /// Why the limits of the store are not used.
 #[derive(Debug, thiserror::Error)]
 pub enum UnusedLimits {
-    /// They do not go with those of the file.
+    /// They conflict with the configuration file.
     #[error(transparent)]
     Conflict(#[from] LimitConflict),
-    /// It cannot be told what was used of them.
+    /// It is not known what was used of them.
     #[error(transparent)]
     Use(#[from] UnknownUse),
 }
 
 impl LimitBook {
-    /// Of these limits, of which there are none yet.
+    /// Exchanges these limits, which are empty so far.
     pub fn new(limits: Limits, used: UsedReader) -> Self {
         Self {
             limits,
@@ -161,7 +161,7 @@ impl LimitBook {
     /// From now on the store says this. Where the same holds as before, nothing is exchanged. Blocks.
     ///
     /// # Errors
-    /// [`UnusedLimits`]: what held before goes on to hold.
+    /// [`UnusedLimits`]: what held before stays in use.
     pub fn follow_store(
         &self,
         store: StoreLimits,
@@ -256,7 +256,8 @@ fn compiled<'r>(
     limits
 }
 
-/// Says which limits of the store refer to what is not there any more. They hold for nothing then.
+/// Logs the limits of the store that name accounts, scenarios, providers or models which no longer exist. Such a limit
+/// matches no call.
 fn warn_of(ground: &LimitGround, store: &[LimitRecord], directory: &Directory) {
     for record in store {
         for fault in judge(record, &[], ground, directory) {

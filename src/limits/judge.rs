@@ -108,7 +108,7 @@ fn amounts(record: &LimitRecord, faults: &mut LimitFaults) {
     if record.zone.is_some() && !limit.begins_in_zone() {
         faults.add(
             "time_zone",
-            "no window of it begins at a time of a zone; leave it out",
+            "the window of the limit is the same in every time zone; leave it out",
         );
     }
     let thresholds = &limit.thresholds;
@@ -116,7 +116,7 @@ fn amounts(record: &LimitRecord, faults: &mut LimitFaults) {
     if never && !thresholds.is_empty() {
         faults.add(
             "thresholds",
-            "what frees itself within a minute, or with the call, is not announced; leave them out",
+            "limits by the minute and limits on open calls announce no thresholds; leave them out",
         );
     }
     let are_percentages = thresholds.iter().all(|it| (1..=100).contains(it));

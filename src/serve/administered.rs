@@ -21,16 +21,16 @@ use crate::store::{Store, StoreError};
 
 use super::StartError;
 
-/// How often it is looked whether another process has changed the store.
+/// How often the thread checks whether another process has changed the store.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// After so many looks it is written down when keys were last used, and which logins failed.
+/// After so many checks the last uses of keys and the failed logins are written down.
 const LOOKS_PER_MINUTE: u32 = 120;
 
-/// After so many looks events are dropped that are too old.
+/// After so many checks events that are too old are dropped.
 const LOOKS_PER_DAY: u32 = LOOKS_PER_MINUTE * 60 * 24;
 
-/// How long it is kept which thresholds were announced in a window that has ended.
+/// How long the thresholds that were announced in a window are kept after the end of the window.
 const KEPT_ANNOUNCED: Duration = Duration::from_secs(400 * 24 * 3_600);
 
 /// Opens the control store in this data directory, if there is one. Its accounts, keys and limits hold from then on, beside
@@ -78,7 +78,7 @@ impl FollowedStore {
     /// The system starts no thread.
     pub(super) fn follow(administration: Arc<Administration>) -> io::Result<Self> {
         let (stop, stopped) = oneshot::channel();
-        // The disk keeps this thread waiting, and nothing else.
+        // A thread of its own, so that only this thread waits for the disk.
         let runtime = Builder::new_current_thread().enable_time().build()?;
         let run = move || runtime.block_on(follow(&administration, stopped));
         let thread = thread::Builder::new()
@@ -150,7 +150,7 @@ impl Upkeep {
                 if !std::mem::replace(&mut self.has_failed, true) {
                     warn!(
                         %error,
-                        "the control store cannot be followed; what is known of it goes on to hold"
+                        "the control store cannot be read; its last known content stays in use"
                     );
                 }
             }

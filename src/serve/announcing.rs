@@ -1,6 +1,6 @@
-//! Who decides which thresholds of limits are announced, so that none is announced twice? A thread that writes each down
-//! in the control store first: only what was not there is told of. What the webhook has not accepted when the process ends
-//! is sent by the next one.
+//! Who decides which thresholds of limits are announced, so that none is announced twice? A thread that writes each one into
+//! the control store first, and announces only those that were not there. Notices that the webhook has not accepted when
+//! the process ends are sent by the next one.
 
 use std::collections::VecDeque;
 use std::io;
@@ -16,7 +16,7 @@ use crate::limits::{LimitNotice, Limits};
 use crate::outbound::notify::NoticeSender;
 use crate::store::Store;
 
-/// The most that waits for the thread.
+/// The most thresholds and answers of the webhook that wait for the thread.
 const MOST_WAITING: usize = 10_000;
 
 /// The most thresholds that are written down at a time.
@@ -25,7 +25,7 @@ const MOST_AT_ONCE: usize = 256;
 /// How long the thread waits before it tries again what could not be written or queued.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// What the thread is told.
+/// A message to the thread.
 enum AnnouncerTask {
     /// A threshold is reached.
     Reached(LimitNotice),
@@ -35,7 +35,7 @@ enum AnnouncerTask {
     End,
 }
 
-/// The thread. It ends when this is dropped, after it has written down what it was told before.
+/// The thread. It ends when this is dropped, after it has written down everything that was sent to it before.
 pub(super) struct Announcing {
     told: SyncSender<AnnouncerTask>,
     /// What the thread reads; `None` once it runs.
@@ -95,9 +95,9 @@ fn tell(told: &SyncSender<AnnouncerTask>, what: AnnouncerTask) {
         Err(TrySendError::Full(AnnouncerTask::Reached(notice))) => warn!(
             limit = &*notice.limit,
             notice = notice.id,
-            "threshold of a limit not announced: too many wait; it is after the next start"
+            "threshold of a limit not announced: too many are waiting; it will be announced after the next start"
         ),
-        // Both are made up for after the next start.
+        // The next process makes up for either loss.
         Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {}
     }
 }
@@ -117,7 +117,7 @@ struct Announcer {
     administration: Arc<Administration>,
     limits: Limits,
     sender: NoticeSender,
-    /// Notices that were told of although they could not be written down.
+    /// Notices that were announced although they could not be written down.
     unwritten: Vec<LimitNotice>,
     /// Notices that the queue of the webhook had no room for.
     to_send: VecDeque<LimitNotice>,
@@ -155,11 +155,11 @@ impl Announcer {
         }
     }
 
-    /// Sends what the process before this one has not.
+    /// Sends the notices that the process before this one has not sent.
     fn resume(&mut self) {
         match self.store().notices_to_send() {
             Ok(notices) if self.sender.has_webhook() => self.to_send.extend(notices),
-            // Nobody is left to tell.
+            // No webhook is configured.
             Ok(notices) => self
                 .sent
                 .extend(notices.into_iter().map(|notice| notice.id)),
@@ -176,7 +176,7 @@ impl Announcer {
         let are_new = match self.store().announce(&reached) {
             Ok(are_new) => are_new,
             Err(error) => {
-                // Rather twice, after a restart, than never.
+                // After a restart a notice may be sent twice; none is lost.
                 self.failed(&error);
                 self.unwritten.extend(reached.iter().cloned());
                 vec![true; reached.len()]

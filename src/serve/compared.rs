@@ -1,5 +1,5 @@
-//! Does the ledger say of each window of a limit that has ended what its counter said? Compared once an hour, a file at a
-//! time, beside the calls.
+//! Do the rows of the ledger sum up to what the counter of a limit said of a window that has ended? Compared once an hour, a
+//! file at a time, while calls go on.
 
 use std::convert::Infallible;
 use std::io;
@@ -109,7 +109,7 @@ fn tell_of(windows: &[ComparedWindow], ledger: &Ledger) {
                 begin = %jiff::Timestamp::try_from(*begin).unwrap_or_default(),
                 counter,
                 ledger = written,
-                "a limit has counted in a window something else than the ledger holds"
+                "the counter of a limit and the ledger differ for a window that has ended"
             );
         }
     }

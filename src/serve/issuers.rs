@@ -66,7 +66,7 @@ async fn own(issuers: Arc<Issuers>, issuer: Arc<Issuer>, client: Client) {
                 if failure.take().is_some() {
                     info!(
                         issuer = &**name,
-                        "the keys of an issuer of tokens are there again"
+                        "the keys of an issuer of tokens can be fetched again"
                     );
                 }
                 began + REFRESH_EVERY

@@ -119,11 +119,11 @@ fn each_mistake_says_where_it_is_and_what_to_do() {
         ),
         (
             limit("requests = 1\nwindow = \"minute\"\ntime_zone = \"UTC\""),
-            "14: limits[0].time_zone: no window of it begins at a time of a zone; remove it",
+            "14: limits[0].time_zone: the window of the limit is the same in every time zone; remove it",
         ),
         (
             limit("requests = 1\nwindow = \"minute\"\nthresholds = [80]"),
-            "14: limits[0].thresholds: what frees itself within a minute is not announced; remove it",
+            "14: limits[0].thresholds: limits by the minute and limits on open calls announce no thresholds; remove it",
         ),
         (
             limit("requests = 1\nwindow = \"day\"\nthresholds = [95, 80]"),
