@@ -222,7 +222,7 @@ pub(super) fn current(file: &FileObjects, objects: &StoreObjects) -> Result<Dire
     judged(file, objects, None)
 }
 
-/// The directory that a change leads to. Mistakes in the changed record are faults of the request, others are in the way.
+/// The directory that a change leads to. Mistakes in the changed record are faults of the request; a mistake in another record forbids the change.
 pub(super) fn judged(
     file: &FileObjects,
     objects: &StoreObjects,
@@ -275,7 +275,7 @@ pub(super) fn all(faults: Faults) -> Result<(), AdminError> {
     }
 }
 
-/// The account is none that this administrator may change.
+/// The error where this administrator may not change the account.
 pub(super) fn outside(id: &str) -> AdminError {
     AdminError::Denied(format!(
         "changing the account `{}`, which is not below its own",

@@ -31,7 +31,7 @@ pub enum AdminError {
     /// The ledger cannot be read or written.
     #[error("the ledger {0}")]
     Ledger(String),
-    /// It cannot be told what was used of limits that are new.
+    /// The ledger cannot be read, so it is not known what was used of new limits.
     #[error(transparent)]
     Use(#[from] UnknownUse),
     /// The system has no random numbers.
@@ -74,13 +74,13 @@ impl AdminError {
     }
 }
 
-/// Why a change of the store is not taken over.
+/// Why this process does not take over a change that another process made to the store.
 #[derive(Debug, thiserror::Error)]
 pub enum Unfollowed {
     /// The store cannot be read.
     #[error("the control store {0}")]
     Store(#[from] StoreError),
-    /// It cannot be told what was used of limits that are new.
+    /// The ledger cannot be read, so it is not known what was used of new limits.
     #[error(transparent)]
     Use(#[from] UnknownUse),
 }
@@ -100,7 +100,7 @@ pub enum UnusableStore {
     /// Its limits do not fit those of the file.
     #[error("limits of file and store: {0}")]
     Limits(#[from] LimitConflict),
-    /// It cannot be told what was used of its limits.
+    /// It is not known what was used of its limits.
     #[error(transparent)]
     Use(#[from] UnknownUse),
 }

@@ -1,4 +1,4 @@
-//! What holds for fields that many requests have?
+//! Which rules hold for fields that many requests have?
 
 use crate::check::Faults;
 

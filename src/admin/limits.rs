@@ -179,7 +179,7 @@ impl Administration {
         })
     }
 
-    /// Removes a limit, and what was granted to it. It holds for nobody when this returns; what is under way ends as it
+    /// Removes a limit, and what was granted to it. No new call is held to it when this returns; what is under way ends as it
     /// would have.
     ///
     /// # Errors
@@ -252,7 +252,7 @@ fn rules(by: &Administrator, limit: &Limit, directory: &Directory) -> bool {
         || !accounts.is_empty() && accounts.iter().all(|id| by.rules(id, directory))
 }
 
-/// Refuses a change of a limit that exists. One that the administrator may not see is not there for them.
+/// Refuses a change of a limit that exists. A limit that the administrator may not see is refused as if it did not exist.
 fn check_reach(by: &Administrator, limit: &Limit, directory: &Directory) -> Result<(), AdminError> {
     match () {
         () if rules(by, limit, directory) => Ok(()),

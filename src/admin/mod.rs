@@ -1,4 +1,4 @@
-//! What do administrators see and change: accounts, keys, and the record of who changed what? Without tonic.
+//! What do administrators see and change? Accounts, keys, limits, prices, and the record of who changed what. Without tonic.
 //!
 //! [`Administration`] holds the control store and what the configuration file says beside it. Every change is judged as
 //! the directory that it would lead to, is written together with its audit event, and takes effect before it is answered.
@@ -94,7 +94,7 @@ impl FileObjects {
     /// The directory of these objects and those of the store.
     ///
     /// # Errors
-    /// Every mistake. Accounts and keys of the file come first in the positions that they tell.
+    /// Every mistake. The positions in them count the accounts and keys of the file first.
     fn directory(&self, store: &StoreObjects) -> Result<Directory, Vec<DirectoryMistake>> {
         let (previous, numbers) = (Directory::default(), AccountNumbers::default());
         self.settings
@@ -188,7 +188,7 @@ impl Administration {
         })
     }
 
-    /// The same, where the configuration says this of prices. Whoever prices attempts follows this board.
+    /// Prices attempts by this board from now on, which has the prices of the configuration. Those of the store are added.
     ///
     /// # Errors
     /// [`UnusableStore::Prices`].
@@ -200,7 +200,7 @@ impl Administration {
         })
     }
 
-    /// The same, where another process may write down what calls use, into these files.
+    /// Reads what calls have used from these files, which another process may be writing.
     #[must_use]
     pub fn with_ledger_files(self, files: Option<Files>) -> Self {
         Self {
@@ -209,12 +209,14 @@ impl Administration {
         }
     }
 
-    /// This process writes down what calls use, and holds them to these limits. To be said once, before the first call.
+    /// Says that this process writes down what calls use, and holds them to these limits. Call this once, before the first
+    /// call is served.
     pub fn keep_books(&self, ledger: Ledger, limits: Limits) {
         let _ = self.books.set(Books { ledger, limits });
     }
 
-    /// This tells from now on what was learned of the tokens of targets. It is kept until the next process begins.
+    /// Sets the function that returns what was learned of the tokens of targets. [`Administration::write_learned`] keeps that
+    /// for the next process.
     pub fn keep_learned(&self, learned: LearnedSource) {
         let _ = self.learned.set(learned);
     }
@@ -238,7 +240,7 @@ impl Administration {
         own.or_else(|| self.ledger_files.clone())
     }
 
-    /// Has limits of the store hold from now on, beside those of the file that this book follows.
+    /// Adds the limits of the store to this book, which has those of the file, and follows changes of the store from now on.
     ///
     /// # Errors
     /// [`UnusableStore`].
@@ -324,7 +326,7 @@ impl Administration {
         let objects = self.objects()?;
         let StoreObjects { accounts, keys } = objects.clone();
         if let Err(mistakes) = self.identities.follow_store(accounts, keys) {
-            // A change that is made here has been judged before: another process has made this one.
+            // Changes of this process are judged before they are made, so another process has made this one.
             let mistakes = list(&mistakes);
             warn!(
                 mistakes,
@@ -333,7 +335,7 @@ impl Administration {
         }
         let prices = self.store.read(|reading| reading.prices())?;
         if let Err(conflict) = self.prices.follow_store(prices) {
-            // As with accounts, another process has made this change.
+            // As with accounts, this can only be a change of another process.
             warn!(%conflict, "the prices of the control store do not fit those of the file, so they are not used");
         }
         let directory = self.identities.directory();

@@ -1,5 +1,5 @@
-//! In which counters does a row of the ledger belong? In those in which its attempts had set something aside; in a limit
-//! that they did not know, in the counter that would have been theirs.
+//! Which counters count a row of the ledger? Those in which its attempts had set something aside. A limit that was made
+//! after the attempts counts the row in the counter that they would have used.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -16,12 +16,12 @@ use super::set::{LimitEntry, LimitSet};
 use super::spelled::{SpelledWindow, parsed};
 use super::windows::second_of;
 
-/// When a row counts.
+/// Which window of a counter counts a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CountsIn {
-    /// In the window with this first second.
+    /// The window with this first second.
     WindowFrom(i64),
-    /// In the window of this second.
+    /// The window that this second lies in.
     WindowOf(i64),
 }
 
@@ -51,7 +51,7 @@ pub(super) struct Attributed<'s, 'k> {
     pub(super) used: Use,
 }
 
-/// What texts of windows say, each read once.
+/// The windows that rows spell as texts. Each text is parsed once.
 #[derive(Default)]
 pub(super) struct KnownSpellings(HashMap<Arc<str>, Arc<[SpelledWindow<'static>]>>);
 
@@ -66,7 +66,7 @@ impl KnownSpellings {
     }
 }
 
-/// Hands every counter to which a row belongs to `take`. Limits that are gone have none.
+/// Calls `take` for every counter that counts a row. A limit that has been removed has no counter.
 pub(super) fn attribute<'s>(
     set: &'s LimitSet,
     row: &UsedRow,
@@ -144,7 +144,7 @@ fn used_of(row: &UsedRow, limit: &Limit) -> Use {
     }
 }
 
-/// What attempts whose cost is not known counted when they ended: unknown is not nothing.
+/// What the limit counted for attempts of unknown cost when they ended. An unknown cost does not count as 0.
 fn set_aside(limit: &Limit, row: &UsedRow, unpriced: Unpriced) -> i64 {
     ceiling(limit, row.tokens).unwrap_or(unpriced.reserved_nanos)
 }

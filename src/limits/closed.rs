@@ -1,4 +1,4 @@
-//! Does the ledger say of a window that has ended what its counter said?
+//! Do the rows of the ledger sum up to what a limit's counter said of a window that has ended?
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use super::state::shown_second;
 use super::windows::second_of;
 use super::{Limits, Now};
 
-/// So long after its end a window is taken: what was under way has ended by then, or has it open.
+/// How long after its end a window is compared. Attempts that were under way have ended by then, or keep it open.
 const AFTER: Duration = Duration::from_secs(5 * 60);
 
 /// Windows that have ended, each with what its counter said and what rows of the ledger say.
@@ -39,7 +39,7 @@ struct WindowSums {
     rounding: i64,
 }
 
-/// What became of one window.
+/// The result for one window.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ComparedWindow {
     /// Id of the limit.

@@ -1,5 +1,5 @@
 //! What becomes of a counter when the cost of an attempt becomes known after the attempt has ended? It counts that cost in
-//! place of what stood for it.
+//! place of the estimate.
 
 use crate::error::LimitUnit;
 use crate::ledger::UsedRow;

@@ -24,7 +24,7 @@ pub struct WindowBounds {
 }
 
 impl WindowBounds {
-    /// Of what has no end.
+    /// The bounds of a window without an end.
     pub(super) const ALWAYS: Self = Self {
         start: i64::MIN,
         end: i64::MAX,
@@ -136,7 +136,7 @@ pub(super) struct WindowTally {
 }
 
 impl Tallies {
-    /// Of which nothing is used.
+    /// A window of which nothing is used.
     pub(super) fn new(by: CountedBy) -> Self {
         match by {
             CountedBy::Windows => Self::Windows(Vec::new()),
@@ -200,7 +200,7 @@ impl Tallies {
         }
     }
 
-    /// Whether so much more may be set aside. Nothing always may, even of a counter in debt.
+    /// Whether so much more may be set aside. An amount of 0 always may, even of a counter in debt.
     ///
     /// # Errors
     /// What is left does not suffice.
@@ -420,7 +420,7 @@ impl Tallies {
         }
     }
 
-    /// Whether it says nothing that a new counter would not say.
+    /// Whether a new counter would say the same, so that this one can be dropped.
     pub(super) fn is_idle(&self, time: CounterTime) -> bool {
         match self {
             Self::Windows(windows) => windows.iter().all(|window| {

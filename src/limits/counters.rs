@@ -1,5 +1,5 @@
 //! Which counter of a limit is a call's? One for each combination of the values of its dimensions, found without an
-//! allocation. A counter that says nothing any more is dropped when new ones are made.
+//! allocation. A counter that is like a new one is dropped when others are made.
 
 use std::hash::{BuildHasher as _, Hash as _, Hasher as _, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -17,7 +17,7 @@ use super::limit::{Asked, Limit, LimitDimension};
 use super::taking::lock;
 use super::windows::LimitWindow;
 
-/// When a limit has this many counters, those that say nothing any more are dropped.
+/// When a limit has this many counters, those that are like new ones are dropped.
 const SWEEP_AT: usize = 1024;
 
 /// All counters of a limit. They outlive a change of its amount.
@@ -230,10 +230,10 @@ impl Counters {
 }
 
 impl CounterTable {
-    /// Drops the counters that say nothing that a new one would not say.
+    /// Drops the counters that are like new ones.
     fn sweep(&mut self, limit: &Limit, time: CounterTime) {
         self.by_key.retain(|counter| {
-            // Whoever holds it may be about to count in it. While the table is locked nobody else can take hold of it.
+            // A counter that is shared may be about to be used. While the table is locked, no other thread can get a share of it.
             if Arc::strong_count(counter) > 1 {
                 return true;
             }

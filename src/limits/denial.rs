@@ -1,4 +1,4 @@
-//! Why does a limit let something not through?
+//! Why does a limit refuse a call or an attempt?
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -7,7 +7,7 @@ use crate::error::LimitUnit;
 
 use super::windows::LimitWindow;
 
-/// A limit lets a call or an attempt not through.
+/// The refusal of a call or an attempt by a limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Denial {
     /// Id of the limit.
@@ -29,7 +29,7 @@ pub struct Denial {
     pub is_own: bool,
 }
 
-/// Why something is not let through.
+/// Why a limit refuses something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DenialCause {
     /// What is left is less than what was asked for.

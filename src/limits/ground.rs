@@ -1,5 +1,5 @@
-//! What do limits stand on? What the configuration says of limits, of targets, and of the ledger that tells after a
-//! restart what is spent. Pure.
+//! What is a limit judged by? By what the configuration says of other limits, of targets, and of the ledger, from which
+//! counters are restored after a restart. Pure.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -142,7 +142,7 @@ pub struct LimitCounts {
     pub unit: LimitUnit,
     /// How many counters it has.
     pub counters: usize,
-    /// Calls and attempts that it let not through.
+    /// Calls and attempts that it refused.
     pub denials: u64,
     /// Thresholds that were announced.
     pub announced: u64,
@@ -176,13 +176,13 @@ impl Limits {
         }))
     }
 
-    /// From now on this is given each threshold that is reached, and nobody else is told: it decides which are announced,
-    /// by [`Limits::tell`]. Only the first one is.
+    /// From now on `elect` alone is given each threshold that is reached. It decides which ones are announced, and announces
+    /// them by [`Limits::tell`]. Only the first call of this method has an effect.
     pub fn elected_by(&self, elect: Announce) {
         self.0.herald.elected_by(elect);
     }
 
-    /// Tells the log and the metrics of a threshold that was elected.
+    /// Logs and counts a threshold that is to be announced.
     pub fn tell(&self, notice: &LimitNotice) {
         let set = self.0.set.load();
         if let Some(entry) = set.entry(&notice.limit) {

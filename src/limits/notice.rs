@@ -58,10 +58,10 @@ impl LimitNotice {
 /// Is given each notice, outside of every lock. Must not wait.
 pub type Announce = Arc<dyn Fn(LimitNotice) + Send + Sync>;
 
-/// Tells of thresholds.
+/// Announces thresholds.
 pub(super) struct Herald {
     announce: Option<Announce>,
-    /// Decides which thresholds are told of. Without it each is.
+    /// Decides which thresholds are announced. If unset, all are.
     elect: OnceLock<Announce>,
 }
 
@@ -77,7 +77,7 @@ impl Herald {
         let _ = self.elect.set(elect);
     }
 
-    /// Announces each threshold that was reached, or has it decided whether to.
+    /// Announces each threshold that was reached, or hands it to whatever decides that.
     pub(super) fn announce(
         &self,
         counters: &Counters,

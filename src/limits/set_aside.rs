@@ -1,4 +1,4 @@
-//! What is set aside for a call or an attempt, and where?
+//! How much of which counters is set aside for a call or an attempt?
 
 use std::sync::Arc;
 

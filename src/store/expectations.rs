@@ -1,5 +1,5 @@
-//! How is kept what was learned of the tokens of targets? As a whole, in place of what was kept before. It is no change that
-//! anybody made: it has no event.
+//! How is what was learned of the tokens of targets kept? As a whole, in place of what was kept before. No administrator
+//! made that change, so it has no audit event.
 
 use rusqlite::{TransactionBehavior, params};
 

@@ -130,8 +130,8 @@ impl StoreWriting<'_> {
 }
 
 impl Store {
-    /// Writes down when keys were last used, by the hashes of their secrets: of keys that are not here as of keys of the
-    /// configuration file. It is no change that anybody made: it has no event.
+    /// Writes down when keys were last used, by the hashes of their secrets. A hash that belongs to no key of the store is
+    /// kept as that of a key in the configuration file. No administrator made this change, so it has no audit event.
     ///
     /// # Errors
     /// [`StoreError`].

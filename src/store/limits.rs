@@ -1,5 +1,4 @@
-//! How are limits, what was granted to them and the thresholds that were announced read from and written to the control
-//! store?
+//! How are limits, grants to them and announced thresholds read from the control store, and written to it?
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

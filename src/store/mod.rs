@@ -95,7 +95,7 @@ impl Store {
         &self.path
     }
 
-    /// Reads at one moment: what `read` sees does not change under its hands.
+    /// Reads the store as it is at one moment: changes that are made meanwhile are not seen by `read`.
     ///
     /// # Errors
     /// That of `read`, or [`StoreError`].

@@ -144,7 +144,8 @@ fn version(connection: &Connection) -> Result<i64, StoreError> {
     Ok(found.unwrap_or(0))
 }
 
-/// Lets nobody but the owner read the file, if the file is ours. SQLite gives the files beside it the same mode.
+/// Makes the file readable by its owner alone, if this process is the owner. SQLite gives the files beside it the same
+/// mode.
 #[cfg(unix)]
 fn restrict(path: &Path) {
     use std::os::unix::fs::PermissionsExt as _;

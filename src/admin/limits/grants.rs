@@ -1,4 +1,4 @@
-//! How is something granted to a limit?
+//! How does an administrator add to the amount of a limit, for one window of one counter?
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -121,7 +121,7 @@ fn check(wish: &GrantWish) -> Result<(), AdminError> {
     all(faults)
 }
 
-/// Whether the counter can ever count anything: a name that is mistyped would be granted to nobody.
+/// Whether the counter can ever count anything: a grant to a mistyped name would have no effect.
 fn check_values(
     limit: &Limit,
     wish: &GrantWish,
