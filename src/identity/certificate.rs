@@ -32,7 +32,7 @@ pub fn caller_of<'d>(certificate: &ClientCertificate, directory: &'d Directory) 
         .iter()
         .map(|name| name.to_ascii_lowercase())
         .collect();
-    // A kind of name that names nobody leaves the word to the next one.
+    // If no name of one kind is a caller's, the names of the next kind decide.
     let by_uri = only(uris.iter().filter_map(bound));
     let by_dns = || only(lowered.iter().filter_map(bound));
     let by_common_name = || match common_name {

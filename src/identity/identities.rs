@@ -62,7 +62,7 @@ impl Identities {
         Ok(identities)
     }
 
-    /// Nobody.
+    /// Identities without any account or credential: every request is refused.
     fn empty() -> Self {
         Self {
             in_force: ArcSwap::default(),
@@ -87,7 +87,7 @@ impl Identities {
     /// Who calls.
     ///
     /// # Errors
-    /// Nobody is proved to call.
+    /// The request does not prove who calls.
     pub fn resolve(&self, shown: Shown<'_>, now: SystemTime) -> Result<Arc<Identity>, Unproved> {
         let in_force = self.in_force.load();
         let by_token = |token: &str| {
@@ -130,7 +130,7 @@ impl Identities {
         }
     }
 
-    /// Notes that nobody is proved to call.
+    /// Counts a request that does not prove who calls.
     pub fn note(&self, unproved: Unproved, peer: &Peer) {
         self.refused.increment([unproved as usize]);
         debug!(cause = unproved.name(), %peer, "credential refused");

@@ -134,7 +134,7 @@ impl CheckedToken {
         }
     }
 
-    /// What was found, if these issuers are believed still.
+    /// The result, unless the issuers have been exchanged since then.
     pub(super) fn outcome(
         &self,
         issuers: &Arc<Issuers>,
@@ -199,7 +199,7 @@ impl Issuer {
         self.wishes.subscribe()
     }
 
-    /// Its keys could not be fetched at this time.
+    /// Notes that its keys could not be fetched at this time.
     pub fn has_failed(&self, at: SystemTime) {
         self.is_failing.store(true, Ordering::Relaxed);
         self.looked.send_replace(Some(at));

@@ -1,4 +1,4 @@
-//! Who calls, and what may it do? Whatever the proof, a call has one [`Identity`]. Pure.
+//! Who calls, and what may the caller do? Whatever the proof, a call has one [`Identity`]. Pure.
 
 pub mod baggage;
 pub mod certificate;

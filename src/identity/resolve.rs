@@ -35,7 +35,8 @@ pub enum Proof<'r> {
     Token(&'r [u8]),
 }
 
-/// Why nobody is proved to call. Callers are told no more than [`Unproved::error`]; the name is for the log and a metric.
+/// Why a request does not prove who calls. Callers learn no more than [`Unproved::error`]; the name is for the log and a
+/// metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Unproved {
     /// Nothing was shown, and calls need a credential.
@@ -170,8 +171,8 @@ impl From<TokenRefusal> for Unproved {
     }
 }
 
-/// Who calls at this time. `by_token` says who calls by a token. The key or the token is believed first, then the certificate; only a caller that shows neither
-/// is anonymous.
+/// Who calls at this time. `by_token` says who calls by a token. The key or the token decides first, then the certificate;
+/// only a caller that shows none of them is anonymous.
 ///
 /// # Errors
 /// [`Unproved`].
@@ -196,7 +197,7 @@ pub fn resolve(
             by_token(token)?
         }
     };
-    // A certificate that names nobody proves nothing, beside a key that proves who calls.
+    // Beside a valid key or token, a certificate that names no caller is ignored.
     match by_certificate {
         Ok(Some(other)) if other.number != identity.number => Err(Unproved::Conflict),
         Err(Unproved::Conflict) => Err(Unproved::Conflict),
@@ -207,7 +208,7 @@ pub fn resolve(
 /// The proof in the head of a request; `None` if there is none.
 ///
 /// # Errors
-/// What is there proves nothing.
+/// The credential in the head is malformed.
 pub fn proof_in(headers: &HeaderMap) -> Result<Option<Proof<'_>>, Unproved> {
     let mut entries = headers.get_all(header::AUTHORIZATION).iter();
     let Some(entry) = entries.next() else {
@@ -254,7 +255,7 @@ fn of_key<'d>(
     }
 }
 
-/// The caller that a certificate names; `None` if there is none, or certificates name nobody here.
+/// The caller that a certificate names; `None` without a certificate, and where certificates do not name callers.
 fn of_certificate<'d>(
     directory: &'d Directory,
     certificate: Option<&ClientCertificate>,

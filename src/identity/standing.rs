@@ -34,7 +34,7 @@ impl Standing {
         self.has_ended.load(Ordering::Acquire)
     }
 
-    /// The credential is used.
+    /// Notes that the credential is used.
     pub fn is_used(&self, now: SystemTime) {
         let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
         let minute = since.as_secs() / MINUTE;

@@ -1,6 +1,6 @@
 //! Which caller is the subject of a genuine token? One that an account's bindings name, or one that the token makes.
 //!
-//! Callers that tokens make are in memory and in the ledger only.
+//! Callers that tokens make are kept in memory and appear in the ledger. They are written into no other file.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

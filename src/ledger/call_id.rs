@@ -1,4 +1,4 @@
-//! In which file is a call? In that of the UTC day in which it came, which is part of its id.
+//! In which file is a call? In that of the UTC day on which the call arrived. Its id holds that time.
 
 use std::fmt;
 

@@ -23,7 +23,7 @@ type RowSums = HashMap<Vec<i64>, Vec<i64>>;
 pub(super) struct Comparison {
     day: Day,
     file: Connection,
-    /// Changes when somebody writes into the file.
+    /// A number that changes when another connection writes into the file.
     version: i64,
     /// The last call that has been read.
     last: Vec<u8>,
@@ -35,7 +35,7 @@ pub(super) struct Comparison {
 pub(super) enum ComparisonStep {
     /// There is more to read.
     Goes(Box<Comparison>),
-    /// The day was changed meanwhile, or is not over: it says nothing.
+    /// The day was changed meanwhile, or is not over, so the comparison has no result.
     Changed,
     /// The whole day has been compared.
     Ended(Vec<Difference>),

@@ -84,7 +84,7 @@ impl CorrectionPiece {
 
     /// The transaction that wrote it is committed.
     pub(super) fn committed(self) {
-        // Who asked may have gone.
+        // The caller may no longer wait for the result.
         let _ = self.waits.send(self.added.into_inner());
     }
 

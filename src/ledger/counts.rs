@@ -1,4 +1,4 @@
-//! How is the ledger? Its counts and its state, for metrics, for health, and for those who ask whether it takes rows.
+//! What has the ledger counted, and does it take rows? For metrics, for health, and for calls that are about to be let in.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};

@@ -88,7 +88,7 @@ impl Files {
         matches!(self.place, FilePlace::Memory { .. })
     }
 
-    /// Where a file is; a name that means nothing to the system for one that is in memory.
+    /// The path of a file. For one in memory it is a name that only SQLite resolves.
     pub fn path(&self, file: LedgerFile) -> PathBuf {
         match &self.place {
             FilePlace::Directory(data) => data.join(file.to_string()),

@@ -1,7 +1,7 @@
 //! What happened, and what did it cost? A row for each attempt, written before anything of the attempt is sent.
 //!
 //! [`Ledger::intent`] returns once the row of an attempt is in its file. What settles the attempt and its call later is
-//! queued, and nobody waits for it. Sums of what was settled are kept in the same transactions.
+//! queued, and no call waits for it. Sums of what was settled are kept in the same transactions.
 
 pub mod call_id;
 mod comparison;
@@ -119,7 +119,7 @@ impl Shared {
     }
 }
 
-/// Takes back the intent of an attempt that nobody waits for any more.
+/// Takes back the intent of an attempt whose call has gone away before the intent was acknowledged.
 struct UnsentGuard<'a> {
     shared: &'a Shared,
     attempt: Option<(CallId, u32)>,

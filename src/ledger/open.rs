@@ -183,7 +183,7 @@ fn start(
     let durability = settings.durability;
     let writer = thread("ledger-writer").spawn(move || {
         LedgerWriter::new(Arc::clone(&own), durability).run();
-        // Also where nobody waits for that.
+        // Here rather than in `Threads`, which is not always waited for.
         own.keeper.end();
         drop(held);
     })?;

@@ -1,5 +1,5 @@
-//! Was any attempt of a time priced? What is known of a cost is never changed, so that a price may begin in the past only
-//! where none was known.
+//! Did attempts of some past time have a price? A known cost is never changed, so a new price may begin in the past only
+//! where no attempt of that time had one.
 
 use rusqlite::{Connection, params};
 

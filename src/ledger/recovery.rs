@@ -91,7 +91,7 @@ fn settle_attempt(file: &Connection, call_id: CallId, number: u32) -> Result<i64
     Ok(nanos)
 }
 
-/// Settles a call by the sums over its attempts. Its caller has seen the connection end.
+/// Settles a call by the sums over its attempts. What its caller saw was the end of the connection.
 fn settle_call(file: &Connection, call_id: CallId) -> Result<()> {
     let has_attempts = "SELECT 1 FROM attempts WHERE call_id = ?1";
     if !file

@@ -142,8 +142,8 @@ fn merging(usage: &Connection, table: &str) -> rusqlite::Result<String> {
     ))
 }
 
-/// Drops sums from before a moment. What limits have to know of all time stays, in the oldest slot; windows that ended so
-/// long ago are not told apart any more.
+/// Drops sums from before a moment. Limits without a window need the sums of all time, so those are merged into the oldest
+/// slot: windows that ended before this moment can no longer be distinguished.
 fn forget(usage: &mut Connection, before_us: i64) -> rusqlite::Result<()> {
     let transaction = usage.transaction_with_behavior(TransactionBehavior::Immediate)?;
     for table in ["usage_slots", "label_slots", "latency_slots"] {

@@ -271,7 +271,7 @@ pub struct AttemptSettlement {
     pub first_content_us: Option<i64>,
     /// Tokens.
     pub tokens: Tokens,
-    /// Who counted them; `None` if nobody did.
+    /// Who counted them; `None` if they were not counted.
     pub usage_source: Option<UsageSource>,
     /// How often the provider ran tools of its own.
     pub tools: ProviderToolUsage,

@@ -244,7 +244,7 @@ impl FoundAttempt {
     }
 }
 
-/// Who used what a call used.
+/// To whom the use of a call is charged.
 fn used_by(row: &Row<'_>) -> rusqlite::Result<UsedRow> {
     let some = |column| {
         let text: Arc<str> = row.get(column)?;

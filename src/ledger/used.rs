@@ -64,13 +64,13 @@ pub struct Unpriced {
     pub is_wasted: bool,
 }
 
-/// Rows that are older than what is asked for by this much are told, too: a clock that is set back lets attempts start
-/// before the window in which they had set something aside. In microseconds.
+/// How much older than the moment that is asked for a row may be and still be returned, in microseconds: where a clock is
+/// set back, attempts start before the window in which they had set something aside.
 const CLOCK_SET_BACK_US: i64 = 24 * 60 * 60 * 1_000_000;
 
 impl Ledger {
-    /// What was used in the quarters of an hour that begin at this moment or later, and in the day before. Attempts that were open when the last
-    /// process died have been settled when the ledger was opened. Blocks.
+    /// What was used in the quarters of an hour that begin at this moment or later, and in the day before. Attempts that
+    /// were open when the last process died have been settled when the ledger was opened. Blocks.
     ///
     /// # Errors
     /// A file cannot be read.
@@ -96,7 +96,7 @@ impl Files {
 }
 
 impl Ledger {
-    /// The files that tell what [`used_since`](Self::used_since) does. Blocks.
+    /// The files that [`used_since`](Self::used_since) reads. Blocks.
     ///
     /// # Errors
     /// The directory cannot be read.
@@ -122,7 +122,7 @@ impl Ledger {
     }
 }
 
-/// From when on rows are told that were used since this moment, in microseconds since 1970.
+/// The earliest start of the rows that are returned for this moment, in microseconds since 1970.
 fn told_from(since: SystemTime) -> i64 {
     unix_us(since).saturating_sub(CLOCK_SET_BACK_US)
 }

@@ -174,8 +174,8 @@ impl LedgerWriter {
         self.shared.queue.put_back(kept.collect());
     }
 
-    /// Tries again and again until something can be written. Returns whether that came true before the queue was closed
-    /// and all hope was gone.
+    /// Tries again and again until a write succeeds; then it returns true. Once the queue is closed, only a few more tries
+    /// are made; if they fail, it returns false.
     fn recover_from(&mut self, trouble: &SchemaError) -> bool {
         let shared = Arc::clone(&self.shared);
         shared.condition.set_trouble(true);

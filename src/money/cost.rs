@@ -39,21 +39,21 @@ impl CostSource {
 }
 
 impl Cost {
-    /// Of what is not charged for: no price is needed to know it.
+    /// The amount 0 of something that is not charged for. No price is needed to know it.
     pub(super) const NOTHING: Self = Self {
         nanos: 0,
         source: CostSource::Prices,
         version: None,
     };
 
-    /// Of which nothing is known, or not yet.
+    /// An amount of which nothing is known, perhaps only for now.
     pub const UNKNOWN: Self = Self {
         nanos: 0,
         source: CostSource::Unknown,
         version: None,
     };
 
-    /// By the prices of this version.
+    /// An amount worked out with the prices of this version.
     pub(super) fn by_prices(nanos: i64, is_whole: bool, version: PriceVersion) -> Self {
         Self {
             nanos,
@@ -76,7 +76,7 @@ impl Cost {
         }
     }
 
-    /// By a declared ceiling, since a price is not known.
+    /// An amount worked out with a declared ceiling, since a price is not known.
     pub(super) fn by_ceiling(nanos: i64) -> Self {
         Self {
             nanos,
@@ -85,7 +85,7 @@ impl Cost {
         }
     }
 
-    /// As the provider says.
+    /// An amount that the provider has reported.
     pub(super) fn of_provider(nanos: i64) -> Self {
         Self {
             nanos,

@@ -63,7 +63,7 @@ impl Forecast {
         }
     }
 
-    /// The answer may have fewer tokens.
+    /// Lowers the most tokens that the answer may have.
     pub fn shorten(&mut self, output: u64) {
         self.most_output = self.most_output.min(output);
         self.usual_output = self.usual_output.min(self.most_output);

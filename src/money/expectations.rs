@@ -12,7 +12,7 @@ use super::size::PromptSize;
 
 pub use self::kept::{Learned, LearnedTokens};
 
-/// From this number of settled attempts on, what they teach is used.
+/// From this number of settled attempts on, what was learned from them is used.
 const LEAST_ATTEMPTS: u32 = 5;
 
 /// From this number of long prompts on, the density of their text is used.
@@ -29,10 +29,10 @@ const COLD_SLOPE: u64 = 2;
 const COLD_OVERHEAD: u64 = 256;
 const COLD_TOOLS_OVERHEAD: u64 = 1_024;
 
-/// Of a picture in an unknown model, in tokens.
+/// The most tokens of a picture in a model of which nothing was learned.
 const COLD_IMAGE: u64 = 5_000;
 
-/// Of a document in an unknown model of unknown context window, in tokens.
+/// The most tokens of a document in a model of which nothing was learned and whose context window is not known.
 const COLD_DOCUMENT: u64 = 128_000;
 
 /// What is added to the most that was seen: a quarter, and so many tokens.

@@ -1,4 +1,5 @@
-//! What does each account have, its own and from above? Scopes narrow, labels add up, rules and the time zone are inherited.
+//! What does each account have, and what does it inherit from the accounts above it? Scopes narrow, labels add up, rules and
+//! the time zone are inherited.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -338,7 +339,7 @@ pub(super) fn bind(
                 (ProofBinding::CommonName(name), Some(identity)) => {
                     directory.common_names.insert(name, identity);
                 }
-                // Certificates name nobody here.
+                // Certificates do not name callers in this service.
                 (ProofBinding::AlternativeName(_) | ProofBinding::CommonName(_), None) => {}
                 (ProofBinding::Token { issuer, subject }, _) => {
                     let subject = (issuer, subject);
@@ -364,7 +365,7 @@ fn normal(binding: &ProofBinding) -> ProofBinding {
     }
 }
 
-/// The account that is there without a record.
+/// The account that exists although no record describes it.
 pub(super) fn local(identity: &Identity) -> AccountEntry {
     AccountEntry {
         kind: AccountKind::Caller,

@@ -91,7 +91,7 @@ fn allow_anonymous(
             );
             return;
         }
-        // It is there without a record.
+        // This account exists although no record describes it.
         let local = Identity::clone(&Identity::local());
         let entry = accounts::local(&local);
         directory

@@ -119,7 +119,7 @@ fn entry(
             );
         }
     }
-    // Whatever lists say, a key has nothing of the other kind.
+    // Whatever the scopes list, a key gets no action of the other kind.
     let of_account = scopes::of_kind(&account.scopes, kind);
     let effective: Arc<[Scope]> = match own {
         Some(own) => scopes::of_kind(&scopes::common(own, &of_account), kind),

@@ -1,4 +1,4 @@
-//! How is a line of comma-separated values written (RFC 4180), so that a spreadsheet takes no cell for a formula?
+//! How is a line of comma-separated values written (RFC 4180) without a cell that a spreadsheet would run as a formula?
 
 /// Appends one line, cell by cell.
 #[derive(Debug)]

@@ -1,8 +1,8 @@
 //! How is the ledger of a time written for other programs, so that its sum is that of the ledger?
 //!
-//! An export goes hour by hour, and within an hour some thousand calls at a time: whoever asks for the next piece waits for
-//! it, nobody else. Between two pieces nothing is held, neither a thread nor a moment of a file, so that a reader that is
-//! slow, or stops, holds up neither the writer nor other readers.
+//! An export goes hour by hour, and within an hour some thousand calls at a time. Each piece is read when it is asked for.
+//! Between two pieces the export holds neither a thread nor a read transaction, so that a reader that is slow, or stops,
+//! holds up neither the writer nor other readers.
 
 mod corrections;
 pub mod csv;

@@ -2,7 +2,7 @@
 //! own, `DATA/prices/VERSION.json`, which is written once and never changed.
 //!
 //! So an export of last year shows last year's unit prices, whatever the configuration says by now. A version is made from
-//! the prices themselves: a file that does not have the version of its name is not believed.
+//! the prices themselves: a file whose prices do not have the version in its name is ignored.
 
 use std::collections::HashMap;
 use std::fs;

@@ -19,7 +19,7 @@ const AT_ONCE: usize = 2_000;
 /// How far the time in the id of a call may be from the start in its row, in microseconds.
 const MARGIN_US: i64 = 60_000_000;
 
-/// Where an export has come.
+/// How far an export has got.
 #[derive(Debug)]
 pub(super) struct HourCursor {
     /// Ids of accounts to which each call must belong.

@@ -22,7 +22,7 @@ pub enum ReadError {
     /// The answer takes too long, or would be too large.
     #[error("{0}")]
     TooMuch(String),
-    /// Nobody waits for the answer any more, or its time is over.
+    /// The asker no longer waits for the answer, or its time is over.
     #[error("the question was given up")]
     GivenUp,
     /// A file cannot be read.

@@ -26,7 +26,7 @@ use super::texts::KnownTexts;
 /// The most files that a thread keeps open.
 const MOST_OPEN: usize = 16;
 
-/// After so many steps of a query it is asked whether somebody still waits for it.
+/// After how many steps of a query it is checked whether the answer is still wanted.
 const STEPS: i32 = 10_000;
 
 /// The ledger's files, for one thread.
@@ -65,7 +65,7 @@ impl LedgerFiles {
         &self.files
     }
 
-    /// Answers a question, which is given up when nobody waits any more.
+    /// Answers a question. Its queries are interrupted when the asker no longer waits or its time is over.
     pub(super) fn patiently<T>(
         &mut self,
         patience: QuestionLimit,

@@ -10,7 +10,7 @@ use crate::ledger::counts::now;
 pub(super) struct QuestionLimit {
     /// Until then.
     pub(super) until: Instant,
-    /// Whoever waits; gone if it waits no longer.
+    /// Dead once the asker no longer waits.
     pub(super) asker: Option<Weak<()>>,
 }
 

@@ -1,6 +1,6 @@
 //! Who reads the ledger? A few threads with connections of their own, so that no question holds up a call or the writer.
 //!
-//! A question ends when its time is over or when nobody waits for its answer any more.
+//! A question ends when its time is over, or when the asker no longer waits for the answer.
 
 use std::io;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};

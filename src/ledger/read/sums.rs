@@ -144,7 +144,7 @@ fn table(sight: &Sight, question: &UsageQuestion) -> SumsTable {
     if labels.is_empty() && !groups.iter().any(by_label) {
         return SumsTable::Accounts;
     }
-    // It is not known whether an account is a team before a file is read.
+    // Whether an account is a team is known only once a file has been read.
     let is_narrow = account.is_some()
         || *sight != Sight::All
         || scenario.is_some()

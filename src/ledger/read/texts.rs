@@ -1,4 +1,4 @@
-//! Which texts do the numbers in a file stand for? A text never changes its number, so each is looked up once.
+//! Which texts do the integers in a file stand for? The integer of a text never changes, so each is looked up once.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
