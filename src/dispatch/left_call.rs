@@ -1,5 +1,5 @@
-//! What becomes of the attempts of a call that has ended, where the provider is to tell what it charges? Their answers are
-//! read on, and then the call is reported.
+//! What becomes of the attempts of a call that has ended, where their provider is to report what it charges? Their answers
+//! are read to the end, and then the call is reported.
 
 use std::sync::Arc;
 use std::time::Duration;

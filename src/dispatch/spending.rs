@@ -19,7 +19,7 @@ use super::asked::AskedRequest;
 use super::routes::Route;
 use super::target::Target;
 
-/// A target that could answer with fewer tokens than this is skipped: such an answer is worth nothing.
+/// A target is skipped if it could answer only with fewer tokens than this: such an answer would be useless.
 const LEAST_ANSWER: u64 = 16;
 
 /// An answer is shortened to fit what a limit has left, but not below this many tokens.
@@ -86,7 +86,7 @@ pub(super) enum CapBy {
 }
 
 impl CapBy {
-    /// What is said of it to the caller.
+    /// What the warning to the caller says about it.
     pub(super) fn what(self) -> &'static str {
         match self {
             Self::MaxCost => "lowered to what the call may cost (`limits.max_cost`)",
@@ -95,7 +95,7 @@ impl CapBy {
     }
 }
 
-/// An attempt whose cost is looked at.
+/// An attempt whose cost is compared with the limits.
 struct Candidate<'a> {
     target: &'a Target,
     request: PricedRequest,
@@ -234,7 +234,7 @@ impl Spending {
         Ok(())
     }
 
-    /// Takes the call out of its limits, as if it had never come.
+    /// Takes the call out of its limits, as if it had never been made.
     fn leave(&mut self) {
         if let Some(hold) = self.hold.take() {
             hold.give_back();
@@ -306,7 +306,7 @@ impl Spending {
         })
     }
 
-    /// Notes whether an attempt on the target at this position is let through.
+    /// Notes whether the limits let an attempt on the target at this position through.
     pub(super) fn note(&mut self, position: usize, is_affordable: bool) {
         self.unaffordable.retain(|other| *other != position);
         if !is_affordable {
@@ -356,7 +356,7 @@ impl Spending {
         }
     }
 
-    /// An attempt begins for which so much was set aside.
+    /// Notes that an attempt begins, for which so much was set aside.
     pub(super) fn begin(&mut self, nanos: Option<i64>) {
         let nanos = nanos.unwrap_or(0);
         self.running = self.running.saturating_add(nanos);
@@ -366,7 +366,7 @@ impl Spending {
         }
     }
 
-    /// An attempt has ended for which so much was set aside.
+    /// Notes that an attempt has ended, for which so much was set aside.
     pub(super) fn end(&mut self, nanos: Option<i64>, record: &AttemptRecord) {
         let nanos = nanos.unwrap_or(0);
         self.running = self.running.saturating_sub(nanos).max(0);

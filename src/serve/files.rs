@@ -1,4 +1,4 @@
-//! The limit on open files, and its division: connections of callers must leave files for those to providers.
+//! How are the files that the process may open divided? Connections of callers must leave files for connections to providers.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::warn;

@@ -10,10 +10,10 @@ use crate::ledger::{Ledger, UsedRow};
 use crate::limits::book::{LimitBook, UnusedLimits, UseAsked};
 use crate::limits::{LimitGround, Limits, Now};
 
-/// Why limits cannot be held to.
+/// Why calls cannot be held to the limits.
 #[derive(Debug, thiserror::Error)]
 pub enum UnheldLimits {
-    /// They do not go together, or it cannot be told what was used of them.
+    /// They conflict with each other, or it is not known what was used of them.
     #[error(transparent)]
     Unused(#[from] UnusedLimits),
     /// Nothing can be read at this time.
@@ -21,7 +21,7 @@ pub enum UnheldLimits {
     Thread(io::Error),
 }
 
-/// Holds calls to limits whose counters begin with what this ledger tells.
+/// The limits of a service. Their counters begin with what this ledger has recorded.
 pub(super) fn book(limits: Limits, ledger: Ledger) -> Arc<LimitBook> {
     let used = move |asked: UseAsked| match ledger.files() {
         Some(files) => asked.read(files),

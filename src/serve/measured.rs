@@ -1,5 +1,5 @@
-//! What do the metrics show of providers, models and scenarios? Their names are told to the metrics, and their states and
-//! levels are read at each scrape.
+//! What do the metrics show of providers, models and scenarios? The metrics are given their names, and read their states and
+//! levels at each scrape.
 
 mod limits;
 
@@ -50,7 +50,7 @@ pub(super) fn names_in(catalog: &Catalog) -> Configured {
     }
 }
 
-/// What operators are told of the secrets that exports carry.
+/// What operators see of the secrets that exports carry.
 pub(super) fn secrets(exported: &[(HeaderName, Arc<Credential>)]) -> Vec<SecretFact> {
     let facts = exported.iter().filter_map(|(header, secret)| {
         Some(SecretFact {
@@ -170,7 +170,7 @@ pub(super) fn show_exports(metrics: &Metrics, counts: Arc<ExportCounts>) {
     });
 }
 
-/// Shows how the ledger is, if there is one.
+/// Shows the counts of the ledger and whether it takes rows, if there is a ledger.
 pub(super) fn show_ledger(metrics: &Metrics, ledger: Ledger) {
     metrics.ask(move |readings| {
         let Some(counts) = ledger.counts() else {

@@ -1,4 +1,4 @@
-//! What does the service manager learn of the process? systemd's notifications for `Type=notify`: when the process
+//! What does the service manager learn about the process? systemd's notifications for `Type=notify`: when the process
 //! serves, reads its configuration again and stops.
 //!
 //! The protocol is one datagram of `KEY=value` lines for each change, sent to the socket that `NOTIFY_SOCKET` names
@@ -14,7 +14,7 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 use rustix::time::{ClockId, clock_gettime};
 use tracing::{debug, warn};
 
-/// Tells the service manager, if there is one, what the process does.
+/// Notifies the service manager, if there is one, of what the process does.
 #[derive(Debug, Default)]
 pub struct Notifier {
     manager: Option<(UnixDatagram, SocketAddr)>,

@@ -1,5 +1,5 @@
-//! How does the service follow its prices? What the configuration and the store say of them is given to the targets, and kept
-//! beside the ledger for exports to come.
+//! How does the service follow its prices? Those of the configuration and of the store are given to the targets, and kept
+//! beside the ledger for later exports.
 
 use std::sync::Arc;
 

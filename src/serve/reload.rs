@@ -3,7 +3,7 @@
 //! The file and all that it names are read into memory, judged as at the start, and compared with what only a restart can
 //! change. Until then nothing in use has changed, and any failure leaves everything as it is. From there on nothing can
 //! fail: [`Reloader::apply`] has no error to return. Calls under way end under the configuration that they began with.
-//! There is no way back but the old text in the file, so what runs is always what one file said.
+//! The only way back is to restore the old text of the file, so what runs is always what one file said.
 
 mod apply;
 mod judged_file;
@@ -58,7 +58,7 @@ const MANY_GENERATIONS: usize = 50;
 
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// The remedy where it cannot be read what was used of limits.
+/// The remedy where the ledger cannot be read for what was used of limits.
 const LOOK_AT_LEDGER: &str = "see that its files can be read, then send SIGHUP";
 
 /// Where the configuration of a service comes from, and what it was when the service started.
@@ -104,7 +104,7 @@ pub(super) struct Reloader {
     notifier: Arc<Notifier>,
 }
 
-/// What of the service follows its configuration, or is told about it.
+/// The parts of the service that follow its configuration, or are notified of changes.
 pub(super) struct Parts {
     pub(super) dispatcher: Arc<Dispatcher>,
     /// Counts what calls use.
@@ -116,7 +116,7 @@ pub(super) struct Parts {
     pub(super) longest_end: LongestEnd,
     pub(super) served_tls: ServedTls,
     pub(super) facts: Arc<ConfigurationFacts>,
-    /// Told which names the configuration has.
+    /// Are given the names in the configuration.
     pub(super) metrics: Arc<Metrics>,
     /// Says who calls, as the configuration does.
     pub(super) identities: Arc<Identities>,
@@ -128,7 +128,7 @@ pub(super) struct Parts {
     pub(super) observer: Arc<Observer>,
     /// Notified when an operator asks for a reload. Requests that come while one is under way become one.
     pub(super) asked: Arc<Notify>,
-    /// Told when a reload begins and ends.
+    /// Is notified when a reload begins and ends.
     pub(super) notifier: Arc<Notifier>,
 }
 
@@ -138,7 +138,7 @@ struct RunningConfiguration {
     named: NamedFiles,
     before: Before,
     restart_only: RestartOnly,
-    /// What an operator was told of it.
+    /// The warnings about it that were logged.
     warnings: Vec<String>,
 }
 

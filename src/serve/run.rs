@@ -156,7 +156,7 @@ impl Service {
     }
 }
 
-/// Says whether calls are written down, and what the process before this one left open.
+/// Logs whether calls are written down, and what the process before this one left open.
 fn log_ledger(ledger: &Ledger, recovered: Recovered) {
     if !ledger.records() {
         info!("calls are not written down: `ledger.path` is not set");

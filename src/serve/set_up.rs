@@ -216,7 +216,7 @@ async fn bind(
     })
 }
 
-/// Has the dispatcher go on with what the process before this one has learned of tokens, and keeps what it learns.
+/// Gives the dispatcher what the process before this one has learned of tokens, and keeps what the dispatcher learns.
 async fn go_on_with_learned(
     administration: &Arc<Administration>,
     dispatcher: &Arc<Dispatcher>,

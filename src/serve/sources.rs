@@ -1,4 +1,4 @@
-//! What do the configuration and all files that it names say? Each is read once, so that one judgement has one answer.
+//! What do the configuration and all files that it names say? Each file is read once, so that all checks see the same content.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

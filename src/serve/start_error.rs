@@ -66,7 +66,7 @@ pub enum StartError {
     /// The ledger cannot be used.
     #[error(transparent)]
     Ledger(#[from] ledger::OpenError),
-    /// It is not known what was used of limits.
+    /// The ledger cannot be read, so it is not known what was used of limits.
     #[error(transparent)]
     Limits(#[from] UnheldLimits),
     /// Nothing can be exported to the collector.

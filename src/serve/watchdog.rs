@@ -1,4 +1,4 @@
-//! Ends the process if its end takes longer than it may, whatever is stuck.
+//! Ends the process if its shutdown takes longer than it may, whatever is stuck.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -54,7 +54,7 @@ impl Watchdog {
         Ok(Self(sender))
     }
 
-    /// Shortens the time: from now on the end may take at most this long.
+    /// Shortens the time: from now on the shutdown may take at most this long.
     pub fn shorten(&self, limit: Duration) {
         // If this fails, the time is over already.
         let _ = self.0.send(limit);

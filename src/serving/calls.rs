@@ -93,7 +93,7 @@ impl Serving {
     /// Turns a message into a call. Large messages are read where they hold up no other call.
     ///
     /// # Errors
-    /// Nobody is proved to call, or the caller may not make this call; `read` failed; there is no such scenario or model;
+    /// The request does not prove who calls, or the caller may not make this call; `read` failed; there is no such scenario or model;
     /// or there is no room for the request.
     pub async fn begin(
         &self,
@@ -249,7 +249,7 @@ impl<'s> BegunCall<'s> {
         call.fail(error)
     }
 
-    /// Lets the call in, at once or after a wait, as far as it takes part in what it asks for.
+    /// Lets the call in, at once or after a wait. `sharing` decides which limits count it.
     pub(super) async fn enter(self, sharing: Sharing) -> Result<AdmittedCall<'s>, Failure> {
         let Serving {
             dispatcher,

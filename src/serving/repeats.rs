@@ -180,7 +180,7 @@ async fn make<S: Spelled>(
         match shared.take_part(call, start) {
             Participation::First(underway) => {
                 let outcome = open.while_allowed(standing, pin!(underway)).await;
-                // Without its maker the call goes on for those who wait for it; without anybody it is cancelled.
+                // If its first caller leaves, the call goes on for the others that wait for it; without any of them it is cancelled.
                 let outcome = outcome.map_err(|error| Failure { error, trail: ids })?;
                 return Ok(KeyedResult {
                     outcome,

@@ -53,7 +53,7 @@ impl Control {
     /// The breakers of a provider, or of all if it is empty: each endpoint, then its models.
     ///
     /// # Errors
-    /// There is no provider of this name; the message names those that there are.
+    /// There is no provider of this name; the message lists the names of the providers.
     pub fn breakers(&self, provider: &str) -> Result<Vec<BreakerView>, Error> {
         check_provider(&self.dispatcher, provider)?;
         Ok(list(&self.dispatcher, provider))

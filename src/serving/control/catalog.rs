@@ -26,8 +26,8 @@ pub struct Page<T> {
 }
 
 impl Control {
-    /// The models of a provider, or of all if it is empty, that the caller may name: up to `page_size`, or 100 if that is 0, after the page that
-    /// gave this token.
+    /// The models of a provider, or of all if it is empty, that the caller may name: up to `page_size`, or 100 if that is
+    /// 0, after the page that gave this token.
     ///
     /// # Errors
     /// The caller may call no model, or the size does not lie between 0 and 1000.

@@ -72,7 +72,7 @@ pub struct SecretFact {
     pub changed: SystemTime,
 }
 
-/// Tells of the secrets that exports carry. The collector and the names of its headers stay until a restart.
+/// Returns the secrets that exports carry. The collector and the names of its headers stay until a restart.
 struct ExportedSecrets(Box<dyn Fn() -> Vec<SecretFact> + Send + Sync>);
 
 impl fmt::Debug for ExportedSecrets {
@@ -132,7 +132,7 @@ impl ConfigurationFacts {
         }
     }
 
-    /// This tells of the secrets that exports carry.
+    /// Sets the function that returns the secrets that exports carry.
     #[must_use]
     pub fn exporting(self, secrets: impl Fn() -> Vec<SecretFact> + Send + Sync + 'static) -> Self {
         Self {
@@ -254,7 +254,7 @@ impl Control {
             if !named.insert(&provider.name) {
                 continue;
             }
-            // Access tokens are told of beside the breakers of their providers.
+            // Access tokens are shown beside the breakers of their providers.
             let keys = provider.secrets().filter(|(_, key)| key.origin().is_none());
             secrets.extend(keys.filter_map(|(header, secret)| {
                 Some(SecretFact {

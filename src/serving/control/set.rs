@@ -25,7 +25,7 @@ pub struct BreakerOverride {
     pub provider: String,
     /// The id of the model; empty for the provider's endpoint.
     pub model: String,
-    /// The decision; `None` if the door could not read it. The door then passes on a fault that says so.
+    /// The decision; `None` if the door could not read it. The door then adds a fault about it.
     pub decision: Option<OperatorDecision>,
     /// How long the decision holds; `None` if only the operator ends it.
     pub ttl: Option<Duration>,

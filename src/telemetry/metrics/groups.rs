@@ -13,7 +13,7 @@ const OTHER_CALLERS: &str = "_other";
 /// What the values of a label are called that the configuration does not list.
 pub const OTHER_VALUES: &str = "(other)";
 
-/// What metrics tell of calls beside what they always tell.
+/// Labels that metrics of calls have in addition to the usual ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
     /// Labels of calls that are labels of metrics.
@@ -25,7 +25,7 @@ pub struct Settings {
 pub struct GroupLabel {
     /// Its key.
     pub key: Arc<str>,
-    /// The values that are told apart. All others are [`OTHER_VALUES`].
+    /// The values with series of their own. All others are counted as [`OTHER_VALUES`].
     pub values: Vec<Arc<str>>,
 }
 

@@ -21,7 +21,7 @@ pub(super) static METHODS: Axes = LazyLock::new(|| vec![method()]);
 pub(super) static DOORS: Axes =
     LazyLock::new(|| vec![Axis::new("door", Door::ALL.map(Door::name)), method()]);
 
-/// The kind of an attempt that came to the rescue: no call is rescued by its first attempt.
+/// The kind of the attempt that rescued a call, which is never the first one.
 pub(super) static RESCUES: Axes = LazyLock::new(|| {
     let rescues = AttemptKind::ALL
         .into_iter()
@@ -46,7 +46,7 @@ pub(super) static FAILURES: Axes = LazyLock::new(|| {
 /// Why a target was passed over.
 pub(super) static SKIPS: Axes = LazyLock::new(|| vec![Axis::new("why", WHYS)]);
 
-/// What became of the money.
+/// Whether the money was spent on an answer.
 pub(super) static USES: Axes = LazyLock::new(|| vec![Axis::new("use", ["answer", "wasted"])]);
 
 /// What is set aside of limits for an attempt.
@@ -56,7 +56,7 @@ pub(super) static ESTIMATED: Axes =
 /// In the order of [`ESTIMATED`].
 pub(super) const ESTIMATED_UNITS: [LimitUnit; 2] = [LimitUnit::Money, LimitUnit::Tokens];
 
-/// What tokens are, as 1.41 of the GenAI conventions tells them apart.
+/// The types of tokens in 1.41 of the GenAI conventions.
 pub(super) static TOKEN_TYPES: Axes =
     LazyLock::new(|| vec![Axis::new("gen_ai.token.type", ["input", "output"])]);
 

@@ -1,9 +1,8 @@
 //! What has the service counted, and what does it show of itself? One value for each service, collected for Prometheus
 //! and for OTLP.
 //!
-//! The numbers of calls and attempts are counted here, in `record`, when their end is observed. What other rooms know by
-//! themselves (states, levels, and what they count) is asked for at each scrape, through the functions that are given to
-//! [`Metrics::ask`].
+//! The numbers of calls and attempts are counted here, in `record`, when their end is observed. The states, levels and counts
+//! of other modules are read at each scrape, by the functions that are given to [`Metrics::ask`].
 
 mod configured;
 mod groups;

@@ -77,7 +77,7 @@ impl Metrics {
             let is_wasted = Some(attempt.number) != answering;
             self.record_cost(attempt, is_wasted);
         }
-        // The last, so that whoever sees the call here sees the rest of it, too.
+        // Counted last: a reader that sees the call in this counter finds it in all others, too.
         if let Some(calls) = of.calls.get(group) {
             let nanos = facts.cost().map_or(0, Cost::nanos);
             calls.cost.add(u64::try_from(nanos).unwrap_or(0));
@@ -206,7 +206,7 @@ impl OfModel {
             if used > set_aside {
                 self.estimate_exceeded.increment([position]);
             }
-            // What was guessed, or was not charged, says nothing about the estimate.
+            // A use that was itself estimated, or was not charged, cannot be compared with the estimate.
             let is_told = record.billing == Some(Billing::Actual)
                 && record.usage.is_some_and(|usage| !usage.is_estimated);
             if is_told

@@ -1,5 +1,5 @@
-//! How long are the series of something shown that left the configuration? For another five minutes, so that the last
-//! scrapes see its end; then they are dropped.
+//! How long are series shown after their scenario, model or provider has left the configuration? For another five minutes,
+//! so that the last scrapes see the final counts; then they are dropped.
 
 use std::collections::HashMap;
 use std::hash::Hash;

@@ -13,10 +13,10 @@ use super::groups::CallGroups;
 use super::series::{OfGenAi, OfModel, OfProvider, OfScenario};
 use super::shown::SeriesSets;
 
-/// What a call that names a model is counted as.
+/// The scenario under which calls that name a model are counted.
 pub const DIRECT: &str = "_model";
 
-/// What a call is counted as that names nothing known, or whose message could not be read.
+/// The scenario under which a call is counted that names none that is known, or whose message could not be read.
 pub(super) const NEITHER: &str = "_none";
 
 /// The series of the present configuration, and of earlier ones for a while.
