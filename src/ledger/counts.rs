@@ -61,6 +61,8 @@ pub(super) struct Condition {
     is_in_trouble: AtomicBool,
     /// Since when a transaction runs: microseconds after `began`, plus 1; 0: none does.
     commit_since: AtomicU64,
+    /// Whether the transaction that runs has been reported as too slow.
+    is_slow: AtomicBool,
     began: Instant,
 }
 
@@ -69,6 +71,7 @@ impl Default for Condition {
         Self {
             is_in_trouble: AtomicBool::new(false),
             commit_since: AtomicU64::new(0),
+            is_slow: AtomicBool::new(false),
             began: now(),
         }
     }
@@ -90,9 +93,15 @@ impl Condition {
         self.commit_since.store(self.now() + 1, Ordering::Relaxed);
     }
 
-    /// It has ended.
-    pub(super) fn end_commit(&self) {
+    /// It has ended. Returns whether it had been reported as too slow.
+    pub(super) fn end_commit(&self) -> bool {
         self.commit_since.store(0, Ordering::Relaxed);
+        self.is_slow.swap(false, Ordering::Relaxed)
+    }
+
+    /// Whether a transaction takes too long and has not been reported yet; from now on it has.
+    pub(super) fn is_newly_slow(&self) -> bool {
+        self.commit_time() >= LONGEST_COMMIT && !self.is_slow.swap(true, Ordering::Relaxed)
     }
 
     /// For how long a transaction has been running.

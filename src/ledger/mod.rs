@@ -38,6 +38,7 @@ use std::time::Duration;
 
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
+use tracing::warn;
 
 use crate::sync::{Mutex, PoisonError, oneshot};
 
@@ -97,8 +98,23 @@ impl Shared {
         }
     }
 
+    /// Whether rows can be written, as far as is known. A transaction that takes too long is reported once.
+    fn takes_rows(&self) -> bool {
+        if self.condition.is_good() {
+            return true;
+        }
+        if self.condition.is_newly_slow() {
+            warn!(
+                why = "a transaction takes longer than two seconds",
+                refuses = self.refuses(),
+                "the ledger cannot be written"
+            );
+        }
+        false
+    }
+
     async fn write_intent(&self, intent: Intent) -> Result<(), NotWritten> {
-        if !self.condition.is_good() {
+        if !self.takes_rows() {
             return Err(NotWritten);
         }
         let mut unsent = UnsentGuard {

@@ -108,9 +108,14 @@ impl LedgerWriter {
                 }),
         };
         let written = written.and_then(|file| Ok(file.write(entries)?));
-        shared.condition.end_commit();
+        let was_slow = shared.condition.end_commit();
         match &written {
-            Ok(()) => shared.counts.commits.increment(),
+            Ok(()) => {
+                shared.counts.commits.increment();
+                if was_slow {
+                    info!("the ledger can be written again");
+                }
+            }
             Err(_) => shared.counts.failures.increment(),
         }
         written
@@ -192,10 +197,8 @@ impl LedgerWriter {
                 last_tries -= 1;
             }
             let entries = shared.queue.take_now(MOST_ROWS);
-            let tried = match entries.is_empty() {
-                true => self.probe(),
-                false => self.write(entries),
-            };
+            // Rows may change nothing in the file, such as an intent that is taken back and never was there.
+            let tried = self.write(entries).and_then(|()| self.probe());
             if tried.is_ok() {
                 shared.condition.set_trouble(false);
                 info!("the ledger can be written again");

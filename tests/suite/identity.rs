@@ -3,7 +3,7 @@
 mod certificates;
 mod credentials;
 mod hostile;
-mod issuers;
+pub(crate) mod issuers;
 mod labels;
 mod permissions;
 mod reading;
@@ -21,14 +21,14 @@ use tonic::Request;
 use crate::support::ask;
 
 /// A key that was just made.
-struct TestKey {
-    secret: String,
+pub(crate) struct TestKey {
+    pub(crate) secret: String,
     /// The SHA-256 of the secret, in hexadecimal digits.
-    sha256: String,
+    pub(crate) sha256: String,
 }
 
 impl TestKey {
-    fn new(kind: KeyKind) -> Self {
+    pub(crate) fn new(kind: KeyKind) -> Self {
         let made = NewKey::make(kind, &SystemRandom::new()).unwrap();
         let digits = made.hash.as_bytes().iter();
         Self {
@@ -42,7 +42,7 @@ impl TestKey {
     }
 
     /// Its table in the configuration. `more` goes on with keys of the table.
-    fn table(&self, id: &str, account: &str, more: &str) -> String {
+    pub(crate) fn table(&self, id: &str, account: &str, more: &str) -> String {
         format!(
             "[[keys]]\nid = {id:?}\naccount = {account:?}\nsha256 = {:?}\n{more}\n",
             self.sha256
@@ -50,13 +50,13 @@ impl TestKey {
     }
 
     /// The same message, sent with it.
-    fn sends<T>(&self, message: T) -> Request<T> {
+    pub(crate) fn sends<T>(&self, message: T) -> Request<T> {
         bearer(message, &self.secret)
     }
 }
 
 /// A message that is sent with this after `Bearer`.
-fn bearer<T>(message: T, shown: &str) -> Request<T> {
+pub(crate) fn bearer<T>(message: T, shown: &str) -> Request<T> {
     let mut request = Request::new(message);
     let shown = format!("Bearer {shown}").parse().unwrap();
     request.metadata_mut().insert("authorization", shown);
@@ -64,7 +64,7 @@ fn bearer<T>(message: T, shown: &str) -> Request<T> {
 }
 
 /// A caller's table in the configuration. `more` goes on with keys of the table.
-fn caller(id: &str, more: &str) -> String {
+pub(crate) fn caller(id: &str, more: &str) -> String {
     format!("[[accounts]]\nid = {id:?}\nkind = \"caller\"\n{more}\n")
 }
 

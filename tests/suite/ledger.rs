@@ -1,9 +1,13 @@
 //! Is everything that was sent written down, at what it cost, and nothing else?
 
 mod canaries;
+mod compared;
+mod disk;
 mod kills;
+mod questions;
 mod refusals;
 mod trouble;
+mod windows;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

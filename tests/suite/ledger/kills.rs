@@ -1,17 +1,19 @@
-//! Does a process that is killed at any moment leave a row for everything that it sent?
+//! Does a process that is killed at any moment leave a row for everything that it sent, at no less than it costs?
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use modelway::grpc::v1::WhoAmIRequest;
+use modelway::grpc::v1::caller_service_client::CallerServiceClient;
 use modelway::grpc::v1::generation_service_client::GenerationServiceClient;
-use modelway::simulator::{Behaviour, Settings, Simulator, WireName};
+use modelway::simulator::{Behaviour, Received, Settings, Simulator, WireName};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, timeout};
 use tonic::transport::Channel;
 
-use super::{data, rows, span_id, sum, table};
+use super::{Row, data, rows, span_id, sum, table};
 use crate::support::{Process, ask, collect, number_from};
 
 /// Much longer than anything here takes.
@@ -20,8 +22,31 @@ const PROMPTLY: Duration = Duration::from_secs(60);
 /// Between two calls: fifty a second.
 const BETWEEN: Duration = Duration::from_millis(20);
 
-/// What each answer of the simulator costs: its three tokens of output and what it says of the input.
+/// The tokens of each answer.
+const ANSWER: i64 = 8;
+
+/// What a token costs, in nano-USD.
+const INPUT: i64 = 2_500;
+const OUTPUT: i64 = 15_000;
+
+/// The same, as the configuration says it.
 const PRICE: &str = "{ input = 2.5, output = 15.0 }";
+
+/// What a provider can charge at most for a request, by its own log: the prompt and the whole answer, also where that was cut
+/// short.
+fn charge(request: &Received) -> i64 {
+    let counted = request.counted.expect("an answer");
+    let count = |tokens: u64| i64::try_from(tokens).unwrap();
+    count(counted.input) * INPUT + count(counted.output) * OUTPUT
+}
+
+/// What limits have counted, after a start.
+async fn counted(process: &Process) -> (i64, i64) {
+    let mut callers = CallerServiceClient::new(process.connect().await);
+    let told = callers.who_am_i(WhoAmIRequest {}).await.unwrap();
+    let limit = told.into_inner().limits.remove(0);
+    (limit.used, limit.reserved)
+}
 
 fn config(name: &str, data: &Path, simulator: &Simulator) -> PathBuf {
     let url = simulator.base_url(WireName::OpenAiChat);
@@ -37,9 +62,15 @@ fn config(name: &str, data: &Path, simulator: &Simulator) -> PathBuf {
         propagate_trace = true
         [models.'sim/first']
         model = 'first'
+        max_output_tokens = 100
         price = {PRICE}
         [scenarios.s]
-        targets = ['sim/first']",
+        targets = ['sim/first']
+        [[limits]]
+        id = 'all'
+        money = '1000 USD'
+        window = 'total'
+        per = ['caller']",
         table(data, "")
     );
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.toml"));
@@ -77,7 +108,7 @@ enum End {
 async fn rounds(name: &str, end: End, count: u64) {
     let data = data(name);
     let simulator = Simulator::start(Settings::default()).await.unwrap();
-    let behaviour: Behaviour = "tokens=8+gap=4ms".parse().unwrap();
+    let behaviour: Behaviour = format!("tokens={ANSWER}+gap=4ms").parse().unwrap();
     simulator.set("first", behaviour);
     let config = config(name, &data, &simulator);
     let mut slowest = Duration::ZERO;
@@ -90,9 +121,16 @@ async fn rounds(name: &str, end: End, count: u64) {
             simulator.requests().len(),
             usize::try_from(3 + round % 9).unwrap(),
         );
-        let under_way = simulator.wait_for(|log| log.len() >= before + wanted);
+        // In every second round some calls have been settled.
+        let under_way = simulator.wait_for(|log| {
+            let of_round = log.iter().skip(before);
+            let is_far = |request: &&Received| round % 2 == 0 || request.ending.is_some();
+            of_round.filter(is_far).count() >= wanted
+        });
+        // It goes on until the process has ended: nobody takes a call back before.
+        let mut load = Box::pin(load(channel));
         tokio::select! {
-            () = load(channel.clone()) => {}
+            () = &mut load => {}
             reached = timeout(PROMPTLY, under_way) => reached.unwrap(),
         }
         match end {
@@ -100,9 +138,8 @@ async fn rounds(name: &str, end: End, count: u64) {
             End::Kill => drop(process),
             End::Terminate => {
                 process.terminate();
-                let load = load(channel);
                 let ended = tokio::select! {
-                    () = load => unreachable!("it has no end"),
+                    () = &mut load => unreachable!("it has no end"),
                     ended = timeout(PROMPTLY, process.ended()) => ended.unwrap(),
                 };
                 assert!(ended.0.success(), "{}", ended.1);
@@ -111,11 +148,17 @@ async fn rounds(name: &str, end: End, count: u64) {
     }
     // What the last one left open is settled by the next, which does nothing else.
     let process = Process::serve(Some(&config), &[]);
+    let counted = counted(&process).await;
     process.terminate();
     timeout(PROMPTLY, process.ended()).await.unwrap();
 
     let rows = rows(&data);
-    let sent: Vec<_> = simulator.requests().iter().map(span_id).collect();
+    let received = simulator.requests();
+    let sent: Vec<_> = received.iter().map(span_id).collect();
+    let charges: BTreeMap<_, _> = received
+        .iter()
+        .map(|it| (span_id(it), charge(it)))
+        .collect();
     let mut written: BTreeMap<&str, usize> = BTreeMap::new();
     for row in &rows {
         *written.entry(&row.span_id).or_default() += 1;
@@ -125,6 +168,15 @@ async fn rounds(name: &str, end: End, count: u64) {
         .filter(|span| !written.contains_key(span.as_str()))
         .count();
     let twice = written.values().filter(|count| **count > 1).count();
+    // An attempt that was written down and not sent any more costs nothing.
+    let over = |row: &&Row| row.nanos - charges.get(&row.span_id).copied().unwrap_or(0);
+    let settled = rows.iter().filter(|row| row.state == 2);
+    let off = settled.map(|row| over(&row).abs()).sum::<i64>();
+    let lost = rows.iter().filter(|row| row.state == 3);
+    let least = lost.clone().map(|row| over(&row)).min().unwrap_or(0);
+    let too_much: i64 = lost.clone().map(|row| over(&row)).sum();
+    let set_aside: i64 = lost.map(|row| row.nanos).sum();
+    let true_cost: i64 = charges.values().sum();
     let distinct: BTreeSet<_> = sent.iter().collect();
     let open = rows.iter().filter(|row| row.state == 1).count();
     let recovered = rows.iter().filter(|row| row.state == 3).count();
@@ -134,9 +186,20 @@ async fn rounds(name: &str, end: End, count: u64) {
         sent.len(),
         rows.len(),
     );
-    assert_eq!(distinct.len(), sent.len());
-    assert_eq!((unledgered, twice, open), (0, 0, 0));
     let nanos: i64 = rows.iter().map(|row| row.nanos).sum();
+    println!(
+        "charged at most {true_cost}, in the ledger {nanos} nano-USD: settled rows are off by {off}, recovered ones are at \
+         least {least} and together {too_much} too high, of {set_aside} that were set aside; the counter of the limit says {} \
+         and reserves {}",
+        counted.0, counted.1
+    );
+    assert_eq!(distinct.len(), sent.len());
+    assert!(nanos >= true_cost);
+    assert_eq!(off, 0);
+    assert!(least >= 0, "{least}");
+    assert!(too_much <= set_aside);
+    assert_eq!(counted, (nanos, 0));
+    assert_eq!((unledgered, twice, open), (0, 0, 0));
     assert_eq!(sum(&data, "SELECT sum(cost_nanos) FROM usage_slots"), nanos);
     assert_eq!(sum(&data, "SELECT sum(cost_nanos) FROM spend_slots"), nanos);
     assert_eq!(

@@ -34,7 +34,7 @@ pub(crate) use self::spread::written;
 pub(crate) use self::streamed::{Streamed, collect};
 pub(crate) use self::timerless::Timerless;
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -315,6 +315,12 @@ pub(crate) enum Method {
 
 /// Both of them, for what holds for either.
 pub(crate) const METHODS: [Method; 2] = [Method::Generate, Method::StreamGenerate];
+
+/// An address of this machine at which nobody listens.
+pub(crate) fn nobody() -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    listener.local_addr().unwrap()
+}
 
 /// A number from the environment, or what stands in for it.
 pub(crate) fn number_from(variable: &str, default: u64) -> u64 {

@@ -13,6 +13,18 @@ pub(crate) fn http2() -> Client {
     client.build().unwrap()
 }
 
+/// What is at this URL, over HTTP.
+pub(crate) async fn fetched(url: &str) -> String {
+    let client = http1();
+    let answer = client.get(url).send().await.unwrap();
+    answer.text().await.unwrap()
+}
+
+fn http1() -> Client {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Client::builder().no_proxy().build().unwrap()
+}
+
 /// Asks with this body and these fields in the head.
 pub(crate) async fn post(
     gateway: &Gateway,

@@ -64,6 +64,16 @@ impl Process {
         Self::started(command, Some(config), &[])
     }
 
+    /// The same with mounts of its own, after this command of the shell has made them.
+    pub(crate) fn mounting(mounts: &str, config: &Path) -> Self {
+        let mut command = without_settings("unshare");
+        command
+            .args(["--user", "--map-root-user", "--mount", "sh", "-c"])
+            .arg(format!("{mounts} && exec \"$0\" \"$@\""))
+            .arg(env!("CARGO_BIN_EXE_modelway"));
+        Self::start(command, Some(config), &[])
+    }
+
     fn start(mut command: Command, config: Option<&Path>, variables: &[(&str, &str)]) -> Self {
         command.args(["serve", "--listen", "127.0.0.1:0"]);
         Self::started(command, config, variables)
