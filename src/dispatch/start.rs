@@ -53,6 +53,7 @@ pub(super) async fn start(
     let stream = plan.asked.wants_stream_of(&target);
     let mut record = AttemptRecord {
         number: plan.cursor.started() + 1,
+        is_streamed: !plan.asked.whole,
         reserved_nanos: allowance.nanos,
         reserved_tokens: allowance.forecast.map(|forecast| forecast.most_tokens()),
         ..record_of(&target, kind, permit.breaker_state())

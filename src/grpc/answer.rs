@@ -146,6 +146,7 @@ pub fn attempt(record: &AttemptRecord) -> v1::Attempt {
         began: _, // `started` says it by the calendar
         latency,
         first_content,
+        is_streamed: _, // the caller knows what it asked for
         usage: tokens,
         reserved_nanos,
         reserved_tokens: _, // what is announced of it is money

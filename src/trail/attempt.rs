@@ -35,6 +35,8 @@ pub struct AttemptRecord {
     pub latency: Duration,
     /// From its beginning to its first content.
     pub first_content: Option<Duration>,
+    /// Whether its content is passed on as it arrives: the caller asked for a stream.
+    pub is_streamed: bool,
     /// Tokens as the provider reported them.
     pub usage: Option<Usage>,
     /// What was set aside for it, in nano-USD; `None` if nothing asked for that.
@@ -64,13 +66,13 @@ pub struct AttemptRecord {
 }
 
 impl AttemptRecord {
-    /// Whether the caller got something for what it cost: the whole answer, or what had arrived of it when the caller
+    /// Whether the caller got something for what it cost: the whole answer, or what had arrived of a stream when the caller
     /// left or its deadline passed.
     pub fn is_useful(&self) -> bool {
         match self.outcome {
             Outcome::Succeeded => true,
             Outcome::Cancelled(Cancelled::Call | Cancelled::Deadline) => {
-                self.first_content.is_some()
+                self.is_streamed && self.first_content.is_some()
             }
             Outcome::Cancelled(Cancelled::Rival)
             | Outcome::Running

@@ -100,6 +100,7 @@ mod schemas_openai;
 mod scopes;
 mod server_tls;
 mod service_manager;
+mod settled;
 mod severed;
 mod shared_calls;
 mod side_connections;

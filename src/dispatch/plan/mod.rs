@@ -300,6 +300,7 @@ pub(super) fn record_of(
         began: None,
         latency: Duration::ZERO,
         first_content: None,
+        is_streamed: false,
         usage: None,
         reserved_nanos: None,
         reserved_tokens: None,

@@ -29,6 +29,7 @@ fn attempt(number: u32, target: &str, kind: AttemptKind, outcome: Outcome) -> At
         began: None,
         latency: Duration::from_micros(812_004),
         first_content: None,
+        is_streamed: false,
         usage: None,
         reserved_nanos: None,
         reserved_tokens: None,
