@@ -3,7 +3,7 @@
 mod cors;
 mod docs;
 mod early;
-mod http;
+pub(crate) mod http;
 mod http1;
 mod json;
 mod nginx;

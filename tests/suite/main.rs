@@ -8,6 +8,7 @@ mod able;
 mod abuse;
 mod admin;
 mod admission;
+mod admitted;
 mod architecture;
 mod audit;
 mod billing;
