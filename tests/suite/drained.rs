@@ -1,5 +1,7 @@
 //! What is charged for an answer whose call has ended, and is it read on where the provider is to say so?
 
+mod bounds;
+
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
