@@ -13,6 +13,7 @@ mod architecture;
 mod audit;
 mod billing;
 mod breaker;
+mod canaries;
 mod cancel_storm;
 mod cancellation;
 mod catalog;

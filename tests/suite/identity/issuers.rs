@@ -24,7 +24,7 @@ use crate::support::log::Log;
 use crate::support::{Gateway, ONE_MODEL, Process, details};
 
 /// An issuer that publishes its keys at a URL.
-pub(super) struct Sso {
+pub(crate) struct Sso {
     keys: Arc<Mutex<Vec<(&'static str, Ed25519KeyPair)>>>,
     manner: Arc<Mutex<Manner>>,
     fetches: Arc<AtomicUsize>,
@@ -45,7 +45,7 @@ enum Manner {
 }
 
 impl Sso {
-    pub(super) async fn start(first_key: &'static str) -> Self {
+    pub(crate) async fn start(first_key: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let url = format!("http://{address}/keys");
@@ -118,7 +118,7 @@ impl Sso {
     }
 
     /// A token that is signed with its latest key, for a subject; `claims` are added or take the place of others.
-    pub(super) fn token(&self, subject: &str, claims: Value) -> String {
+    pub(crate) fn token(&self, subject: &str, claims: Value) -> String {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         let mut all = json!({
             "iss": "https://sso.example",
@@ -156,7 +156,7 @@ impl Sso {
     }
 
     /// What a configuration says of it.
-    pub(super) fn configuration_of_issuer(&self, more: &str) -> String {
+    pub(crate) fn configuration_of_issuer(&self, more: &str) -> String {
         Self::table(&self.url, more)
     }
 
