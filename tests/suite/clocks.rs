@@ -45,7 +45,7 @@ targets = ["sim/broken"]
 "#;
 
 /// A file in cargo's folder for the tests' files.
-fn file(name: &str, text: impl AsRef<[u8]>) -> PathBuf {
+pub(crate) fn file(name: &str, text: impl AsRef<[u8]>) -> PathBuf {
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("clocks-{name}"));
     std::fs::write(&path, text).unwrap();
     path
@@ -77,7 +77,7 @@ int clock_gettime(clockid_t clock, struct timespec *now) {
 "#;
 
 /// Builds that; `None` where there is no compiler for C.
-fn stepped() -> Option<PathBuf> {
+pub(crate) fn stepped() -> Option<PathBuf> {
     let source = file("stepped.c", STEPPED);
     let library = source.with_extension("so");
     let built = Command::new("cc")
@@ -92,7 +92,7 @@ fn stepped() -> Option<PathBuf> {
     Some(library)
 }
 
-fn step_to(path: &Path, seconds: i64) {
+pub(crate) fn step_to(path: &Path, seconds: i64) {
     use std::os::unix::fs::FileExt as _;
     let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
     file.write_all_at(&seconds.to_ne_bytes(), 0).unwrap();
