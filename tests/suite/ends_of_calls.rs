@@ -341,7 +341,7 @@ async fn the_lines_the_spans_and_the_metrics_count_the_same_calls() {
         });
         timeout(PROMPTLY, join_all(calls)).await.expect("they end");
         // The queue of spans has not room for all.
-        spans.spans();
+        spans.take_in();
     }
 
     let total = ROUNDS * AT_ONCE;

@@ -224,6 +224,7 @@ async fn every_attempt_costs_the_same_wherever_it_is_told_and_what_the_providers
         while under_way.len() >= 32 {
             told.extend(under_way.join_next().await.unwrap().unwrap());
         }
+        recorder.take_in();
     }
     while let Some(attempts) = under_way.join_next().await {
         told.extend(attempts.unwrap());
@@ -232,6 +233,7 @@ async fn every_attempt_costs_the_same_wherever_it_is_told_and_what_the_providers
         .values()
         .any(|(_, reserved)| *reserved != 0)
     {
+        recorder.take_in();
         sleep(Duration::from_millis(2)).await;
     }
     let at_rest = counted(&gateway);

@@ -56,13 +56,18 @@ impl Recorder {
 
     /// All spans that have ended.
     pub(crate) fn spans(&self) -> Vec<SpanData> {
+        self.take_in();
+        self.spans.borrow().clone()
+    }
+
+    /// Reads the spans that have ended, so that there is room for others in the queue.
+    pub(crate) fn take_in(&self) {
         let mut spans = self.spans.borrow_mut();
         while let Some(batch) = self.queue.take() {
             let read = ScopeSpans::decode(batch.bytes.as_slice()).unwrap();
             assert_eq!(read.spans.len() as u64, batch.spans);
             spans.extend(read.spans.into_iter().map(span_data));
         }
-        spans.clone()
     }
 
     /// The spans of one call, once it has ended: its own, and those of its attempts in order.
