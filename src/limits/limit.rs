@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::LimitUnit;
 use crate::identity::{Identity, Labels};
 
+use super::texts::{labels, names};
 use super::windows::{LimitWindow, Zone};
 
 /// The most limits that may apply to one call or attempt.
@@ -42,18 +45,24 @@ pub struct Limit {
     pub unknown_ceiling: Option<i64>,
 }
 
-/// Which calls a limit counts. What is set must all hold.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// Which calls a limit counts. What is set must all hold. The control store and the audit record keep it in this form.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct LimitMatch {
     /// Ids of accounts: the caller is one of them, or stands below one. Empty for all.
+    #[serde(with = "names", skip_serializing_if = "Vec::is_empty")]
     pub accounts: Vec<Arc<str>>,
     /// Ids of scenarios. Empty for all.
+    #[serde(with = "names", skip_serializing_if = "Vec::is_empty")]
     pub scenarios: Vec<Arc<str>>,
     /// Names of providers. Empty for all.
+    #[serde(with = "names", skip_serializing_if = "Vec::is_empty")]
     pub providers: Vec<Arc<str>>,
     /// Ids of models. Empty for all.
+    #[serde(with = "names", skip_serializing_if = "Vec::is_empty")]
     pub models: Vec<Arc<str>>,
     /// Labels that the call must have.
+    #[serde(with = "labels", skip_serializing_if = "Labels::is_empty")]
     pub labels: Labels,
 }
 

@@ -24,6 +24,7 @@ mod set_aside;
 mod spelled;
 mod state;
 mod taking;
+mod texts;
 mod windows;
 
 use std::fmt;

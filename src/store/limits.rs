@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Row, TransactionBehavior, params};
-use serde::{Deserialize, Serialize};
 
 use crate::calendar::unix_us;
 use crate::error::LimitUnit;
@@ -83,68 +82,6 @@ pub struct StoredGrant {
     pub grant: Grant,
     /// The first second after its window; [`i64::MAX`] if that has no end.
     pub end: i64,
-}
-
-/// What a limit matches, as JSON.
-#[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct LimitMatchText {
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    accounts: Vec<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    scenarios: Vec<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    providers: Vec<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    models: Vec<String>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    labels: BTreeMap<String, String>,
-}
-
-impl From<&LimitMatch> for LimitMatchText {
-    fn from(matching: &LimitMatch) -> Self {
-        let LimitMatch {
-            accounts,
-            scenarios,
-            providers,
-            models,
-            labels,
-        } = matching;
-        let texts = |names: &[Arc<str>]| names.iter().map(ToString::to_string).collect();
-        Self {
-            accounts: texts(accounts),
-            scenarios: texts(scenarios),
-            providers: texts(providers),
-            models: texts(models),
-            labels: labels
-                .iter()
-                .map(|(key, value)| (key.to_string(), value.to_string()))
-                .collect(),
-        }
-    }
-}
-
-impl From<LimitMatchText> for LimitMatch {
-    fn from(text: LimitMatchText) -> Self {
-        let LimitMatchText {
-            accounts,
-            scenarios,
-            providers,
-            models,
-            labels,
-        } = text;
-        let names = |texts: Vec<String>| texts.into_iter().map(Arc::from).collect();
-        Self {
-            accounts: names(accounts),
-            scenarios: names(scenarios),
-            providers: names(providers),
-            models: names(models),
-            labels: labels
-                .into_iter()
-                .map(|(key, value)| (key.into(), value.into()))
-                .collect(),
-        }
-    }
 }
 
 impl StoreReading<'_> {
@@ -250,7 +187,7 @@ impl StoreWriting<'_> {
             params![
                 id,
                 description,
-                columns::json(&LimitMatchText::from(matching)),
+                columns::json(matching),
                 columns::json(&per),
                 unit.name(),
                 amount,
@@ -441,12 +378,12 @@ fn limit(row: &Row<'_>) -> Result<StoredLimit, StoreError> {
     let mut enforcements = Enforcement::ALL.into_iter();
     let enforcement = text("enforcement")?;
     let enforcement = enforcements.find(|known| known.name() == enforcement);
-    let matching: LimitMatchText = columns::read(&text("matching")?)?;
+    let matching: LimitMatch = columns::read(&text("matching")?)?;
     let record = LimitRecord {
         limit: Limit {
             id: row.get("id")?,
             description: text("description")?,
-            matching: matching.into(),
+            matching,
             per: per.collect::<Result<_, _>>()?,
             unit: unit(&text("unit")?)?,
             amount: row.get("amount")?,

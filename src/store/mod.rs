@@ -24,7 +24,6 @@ use crate::audit::AuditDraft;
 pub(crate) use self::columns::{BindingText, LabelRuleText, ScopeText};
 pub use self::error::StoreError;
 pub use self::events::EventFilter;
-pub(crate) use self::limits::LimitMatchText;
 pub use self::limits::{StoredGrant, StoredLimit};
 pub use self::prices::StoredPrice;
 pub use self::records::{KEPT_IN, StoredAccount, StoredKey};

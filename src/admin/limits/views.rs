@@ -4,31 +4,31 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::limits::{Grant, Limit, LimitDimension, LimitRecord, LimitWindow, Zone};
-use crate::store::{LimitMatchText, StoredGrant};
+use crate::limits::{Grant, Limit, LimitDimension, LimitMatch, LimitRecord, LimitWindow, Zone};
+use crate::store::StoredGrant;
 
 /// A limit. Money is in nano-USD.
 #[derive(Debug, Serialize)]
-pub(super) struct LimitView {
-    #[serde(skip_serializing_if = "String::is_empty")]
-    description: String,
+pub(super) struct LimitView<'r> {
+    #[serde(skip_serializing_if = "str::is_empty")]
+    description: &'r str,
     #[serde(rename = "match")]
-    matching: LimitMatchText,
+    matching: &'r LimitMatch,
     per: Vec<String>,
     unit: &'static str,
     amount: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
     window: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    time_zone: Option<String>,
-    thresholds: Vec<u8>,
+    time_zone: Option<&'r str>,
+    thresholds: &'r [u8],
     enforcement: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     unknown_ceiling: Option<i64>,
 }
 
-impl From<&LimitRecord> for LimitView {
-    fn from(record: &LimitRecord) -> Self {
+impl<'r> From<&'r LimitRecord> for LimitView<'r> {
+    fn from(record: &'r LimitRecord) -> Self {
         let LimitRecord { limit, zone } = record;
         let Limit {
             id: _,
@@ -44,14 +44,14 @@ impl From<&LimitRecord> for LimitView {
             unknown_ceiling,
         } = limit;
         Self {
-            description: description.clone(),
-            matching: matching.into(),
+            description,
+            matching,
             per: per.iter().map(LimitDimension::name).collect(),
             unit: unit.name(),
             amount: *amount,
             window: window.map(LimitWindow::name),
-            time_zone: zone.as_ref().map(Zone::name).map(str::to_owned),
-            thresholds: thresholds.clone(),
+            time_zone: zone.as_ref().map(Zone::name),
+            thresholds,
             enforcement: enforcement.name(),
             unknown_ceiling: *unknown_ceiling,
         }
