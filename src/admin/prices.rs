@@ -5,6 +5,7 @@ mod board;
 mod succession;
 mod unknown;
 
+use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use serde::Serialize;
@@ -13,7 +14,7 @@ use crate::audit::{AuditDraft, Subject};
 use crate::calendar::unix_us;
 use crate::check::Faults;
 use crate::ledger::{PricedTime, has_known_cost};
-use crate::money::{Price, PriceVersion, Rates, ToolFees, Validity};
+use crate::money::{Price, PriceVersion, Validity};
 use crate::store::{StoreChange, StoredPrice};
 
 use super::accounts::{all, current};
@@ -291,26 +292,8 @@ struct PriceView {
     from: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     until: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    input: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    output: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cache_read: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cache_write: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cache_write_long: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reasoning: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    web_search: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    web_fetch: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    code_execution: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    file_search: Option<u64>,
+    #[serde(flatten)]
+    rates: BTreeMap<&'static str, u64>,
     #[serde(skip_serializing_if = "is_zero")]
     request: u64,
 }
@@ -329,22 +312,7 @@ impl From<&StoredPrice> for PriceView {
             from,
             until,
         } = holds;
-        let Rates {
-            input,
-            output,
-            cache_read_input,
-            cache_write_input,
-            cache_write_long_input,
-            reasoning_output,
-            tools,
-            request_nanos,
-        } = *rates;
-        let ToolFees {
-            web_search,
-            web_fetch,
-            code_execution,
-            file_search,
-        } = tools;
+        let named = rates.by_name().into_iter();
         let second = |moment: SystemTime| unix_us(moment) / 1_000_000;
         Self {
             model: model.clone(),
@@ -352,17 +320,10 @@ impl From<&StoredPrice> for PriceView {
             input_tokens_above: *input_tokens_above,
             from: from.map(second),
             until: until.map(second),
-            input,
-            output,
-            cache_read: cache_read_input,
-            cache_write: cache_write_input,
-            cache_write_long: cache_write_long_input,
-            reasoning: reasoning_output,
-            web_search,
-            web_fetch,
-            code_execution,
-            file_search,
-            request: request_nanos,
+            rates: named
+                .filter_map(|(name, rate)| Some((name, rate?)))
+                .collect(),
+            request: rates.request_nanos,
         }
     }
 }
