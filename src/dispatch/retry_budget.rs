@@ -221,7 +221,8 @@ mod tests {
         for (burst, level) in [(10, 6), (20, 6), (5, 5), (10, 5), (0, 0), (10, 0)] {
             budget.change(Settings { ratio: 0.0, burst });
 
-            assert_eq!(budget.available(), level, "{burst}");
+            let (available, capacity) = (budget.available(), budget.burst());
+            assert_eq!((available, capacity), (level, burst), "{burst}");
         }
 
         budget.change(Settings {

@@ -236,3 +236,38 @@ fn an_answer_after_a_refusal_brings_the_token_of_the_first_attempt_back() {
         assert_eq!(budget.available(), 20);
     }
 }
+
+#[test]
+fn the_place_of_a_token_after_a_refusal_is_free_for_what_success_earns_once_its_call_has_failed() {
+    // Whether the attempt after the refusal is answered. In both cases no token stays reserved.
+    for answers in [true, false] {
+        let budget = budget(1.0, 1);
+        let mut tokens = TokenHold::of(&budget);
+        tokens.follow(Cause::Refusal);
+        assert!(tokens.hold(1));
+        tokens.spend();
+        if answers {
+            tokens.answered();
+        }
+        drop(tokens);
+
+        budget.deposit();
+
+        assert_eq!(budget.after_refusals.available(), 1, "{answers}");
+    }
+}
+
+#[test]
+fn other_settings_hold_for_every_bucket_of_a_budget() {
+    for (burst, hurried, refused) in [(50, 5, 10), (10, 1, 2), (0, 0, 0)] {
+        let budget = budget(0.0, 100);
+
+        budget.change(Settings { ratio: 0.0, burst });
+
+        assert_eq!(budget.burst(), burst);
+        assert_eq!(added(&budget, Cause::Refusal), refused, "{burst}");
+        assert_eq!(added(&budget, Cause::Hurry), hurried, "{burst}");
+        let others = added(&budget, Cause::Failure);
+        assert_eq!(others, burst as usize - hurried, "{burst}");
+    }
+}
