@@ -29,6 +29,9 @@ use super::socket::Socket;
 /// The longest request that is read, in bytes.
 const LONGEST_BODY: usize = 64 * 1024 * 1024;
 
+/// The pause after a connection that could not be accepted.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(10);
+
 /// What all requests share.
 #[derive(Debug)]
 pub(super) struct State {
@@ -75,7 +78,7 @@ impl Running {
                     self.serve(socket, reset, Arc::clone(&state));
                 }
                 // Out of file descriptors, most likely: some will be closed.
-                Err(_) => sleep(Duration::from_millis(10)).await,
+                Err(_) => sleep(ACCEPT_AGAIN).await,
             }
         }
     }

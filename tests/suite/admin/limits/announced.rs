@@ -13,13 +13,9 @@ use modelway::simulator::{Settings, Simulator, WireName};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout};
 use tonic::transport::Channel;
 
-use crate::support::{Process, ask};
-
-/// Much longer than anything here takes.
-const PROMPTLY: Duration = Duration::from_secs(60);
+use crate::support::{Process, ask, until};
 
 /// Counters, each in one window.
 const COUNTERS: usize = 100;
@@ -77,14 +73,8 @@ impl Webhook {
 
     /// Waits until this holds of what has arrived.
     async fn until(&self, holds: impl Fn(&BTreeMap<String, usize>) -> bool) {
-        let waiting = async {
-            while !holds(&self.arrived()) {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        };
-        let waited = timeout(PROMPTLY, waiting).await;
-        let arrived = self.arrived();
-        waited.unwrap_or_else(|_| panic!("{} notices: {arrived:?}", arrived.len()));
+        let what = "the notices that were awaited have arrived";
+        until(what, async || holds(&self.arrived())).await;
     }
 }
 
@@ -231,10 +221,8 @@ async fn what_was_announced_is_not_announced_again_after_kill_9_and_what_was_not
     let mut client = GenerationServiceClient::new(process.connect().await);
     let refused = client.generate(request(0)).await.unwrap_err();
     assert_eq!(refused.code(), tonic::Code::ResourceExhausted);
-    let quiet = Instant::now();
-    while quiet.elapsed() < Duration::from_secs(1) {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    // Nothing shows that no notice follows, so there is a second for one.
+    tokio::time::sleep(Duration::from_secs(1)).await;
     log += &killed(process).await;
 
     let twice: BTreeSet<_> = all.iter().filter(|(_, tries)| **tries > 1).collect();
