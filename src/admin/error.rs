@@ -58,6 +58,18 @@ impl AdminError {
         }])
     }
 
+    /// Whether the request is at fault, rather than the disk or the system.
+    pub fn blames_request(&self) -> bool {
+        match self {
+            Self::Invalid(_)
+            | Self::NotFound(_)
+            | Self::Changed(_)
+            | Self::Impossible(_)
+            | Self::Denied(_) => true,
+            Self::Store(_) | Self::Ledger(_) | Self::Use(_) | Self::NoRandomness => false,
+        }
+    }
+
     /// There is no object of this id.
     pub(super) fn no(kind: &'static str, id: &str) -> Self {
         Self::NotFound(NoSuch {

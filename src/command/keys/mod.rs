@@ -167,16 +167,9 @@ pub(super) enum NothingDone {
 
 impl From<AdminError> for NothingDone {
     fn from(error: AdminError) -> Self {
-        match error {
-            AdminError::Store(_)
-            | AdminError::Ledger(_)
-            | AdminError::Use(_)
-            | AdminError::NoRandomness => Self::Failed(error.to_string()),
-            AdminError::Invalid(_)
-            | AdminError::NotFound(_)
-            | AdminError::Changed(_)
-            | AdminError::Impossible(_)
-            | AdminError::Denied(_) => Self::Usage(error.to_string()),
+        match error.blames_request() {
+            true => Self::Usage(error.to_string()),
+            false => Self::Failed(error.to_string()),
         }
     }
 }
