@@ -176,6 +176,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_known_of_a_target_follows_it_to_its_new_position() {
+        let hedging = hedging();
+        (0..200).for_each(|_| hedging.observe(1, Duration::from_millis(1000)));
+
+        let next = hedging.followed_by(Settings::default(), [hedging.known(1), None]);
+
+        let usual = Some(Duration::from_millis(1024));
+        assert_eq!([0, 1].map(|position| next.delay(position)), [usual, None]);
+        assert!(hedging.known(2).is_none());
+    }
+
+    #[test]
     fn an_attempt_that_lost_counts_as_slow_and_one_that_failed_at_once_does_not_count() {
         let hedging = hedging();
         (0..200).for_each(|_| hedging.observe(0, Duration::from_millis(1000)));

@@ -245,6 +245,32 @@ fn a_model_that_is_pardoned_is_asked_once_more() {
 }
 
 #[test]
+fn other_settings_hold_from_the_next_refusal_on() {
+    let (mut lock, now) = lock(1);
+    refuse(&mut lock, 0, now);
+
+    lock.change(Settings {
+        base: 3 * BASE,
+        ..Settings::default()
+    });
+
+    assert_eq!(refuses(&lock, 0, now), refused(now + BASE));
+    let second = refuse(&mut lock, 0, now + BASE);
+    assert_eq!(second, Fault::Credential(Some(6 * BASE)));
+}
+
+#[test]
+fn a_model_that_has_left_no_longer_clears_the_credential() {
+    let (mut lock, now) = lock(2);
+    accept(&mut lock, 1, now);
+
+    lock.remove(&id(1));
+
+    assert_eq!(refuse(&mut lock, 0, now), Fault::Credential(Some(BASE)));
+    assert!(lock.snapshot().unwrap().proven, "its only model is refused");
+}
+
+#[test]
 fn watchers_see_what_the_provider_said() {
     let names = [LockCause::Refused, LockCause::QuotaExhausted].map(LockCause::name);
 

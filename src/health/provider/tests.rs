@@ -393,6 +393,20 @@ async fn waiting_calls_wake_when_anything_opens_or_closes_and_only_then() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn other_settings_hold_for_a_known_provider_at_once_and_wake_the_calls_that_wait() {
+    let (health, guard) = only(patient());
+    let waiting = guard.wait().expect("a place");
+    let verdict = waiting.next_change();
+
+    health.change(hasty());
+
+    let woken = tokio::time::timeout(Duration::from_secs(1), verdict).await;
+    assert!(woken.is_ok());
+    fail(&guard, 1);
+    assert_eq!(guard.snapshot().state, BreakerState::Open);
+}
+
+#[tokio::test(start_paused = true)]
 async fn waiting_calls_wake_when_a_probe_is_judged_and_when_it_ends_without_an_outcome() {
     for is_judged in [true, false] {
         let settings = Settings {
