@@ -18,7 +18,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 
 use self::fault::{Fault, Service, reaches};
 use super::{rows, span_id, sum};
-use crate::support::{ask, collect, details};
+use crate::support::{Process, ask, collect, details};
 
 /// Much longer than anything here takes.
 const PROMPTLY: Duration = Duration::from_secs(60);
@@ -212,4 +212,93 @@ async fn calls_go_through_beside_a_broken_disk_where_the_operator_says_so() {
         assert!(slowest < Duration::from_secs(5), "{slowest:?}");
         assert_eq!(sum(&data, "SELECT sum(attempts) FROM usage_slots"), 2);
     }
+}
+
+#[tokio::test]
+async fn a_log_that_cannot_be_moved_into_its_file_makes_no_call_wait() {
+    /// Several times as long as the log is left alone.
+    const FOR: Duration = Duration::from_secs(4);
+    if is_skipped(Fault::StallsBeside) {
+        return;
+    }
+    let service = Service::start("disk-beside", Fault::StallsBeside, "").await;
+    service.call("s").await.unwrap();
+
+    let ongoing = service.suffer(Fault::StallsBeside);
+    let (begun, mut calls, mut slowest) = (Instant::now(), 0, Duration::ZERO);
+    while begun.elapsed() < FOR {
+        let asked = Instant::now();
+        service.call("s").await.unwrap();
+        slowest = slowest.max(asked.elapsed());
+        calls += 1;
+    }
+    let available = service.metric("modelway_ledger_available").await;
+    service.recover(ongoing);
+    let (data, received) = service.ended().await;
+
+    let rows = rows(&data);
+    println!(
+        "{calls} calls while the log cannot be moved, the slowest in {slowest:?}; {} rows",
+        rows.len()
+    );
+    assert_eq!(available, 1.0);
+    assert!(slowest < Duration::from_secs(1), "{slowest:?}");
+    assert_eq!((rows.len(), received.len()), (calls + 1, calls + 1));
+    assert!(rows.iter().all(|row| row.state == 2));
+}
+
+#[tokio::test]
+async fn a_service_that_ends_while_its_disk_fails_leaves_open_what_the_next_one_settles() {
+    const UNDER_WAY: usize = 3;
+    if is_skipped(Fault::Limited) {
+        return;
+    }
+    let service = Service::start("disk-end", Fault::Limited, "").await;
+    let slow: Behaviour = "tokens=50+gap=20ms".parse().unwrap();
+    service.simulator.set("slow", slow);
+    service.call("s").await.unwrap();
+    let mut under_way = JoinSet::new();
+    for _ in 0..UNDER_WAY {
+        let mut client = GenerationServiceClient::new(service.channel.clone());
+        under_way.spawn(async move {
+            let stream = client.stream_generate(ask("slow", "Hello")).await.unwrap();
+            collect(stream.into_inner()).await.failure
+        });
+    }
+    let sent = service.simulator.wait_for(|log| log.len() == 1 + UNDER_WAY);
+    timeout(PROMPTLY, sent).await.unwrap();
+    // The row of the first call is settled.
+    let settled = async { while service.metric("modelway_ledger_queue").await > 0.0 {} };
+    timeout(PROMPTLY, settled).await.unwrap();
+
+    service.suffer(Fault::Limited);
+    while let Some(ended) = under_way.join_next().await {
+        assert!(ended.unwrap().is_none());
+    }
+    let asked = Instant::now();
+    let (log, simulator, data, config) = service.ends_in_trouble().await;
+    let took = asked.elapsed();
+    let next = Process::serve(Some(&config), &[]);
+    let mut callers = CallerServiceClient::new(next.connect().await);
+    let told = callers.who_am_i(WhoAmIRequest {}).await.unwrap();
+    let limit = told.into_inner().limits.remove(0);
+    next.terminate();
+    assert!(next.ended().await.0.success());
+
+    let rows = rows(&data);
+    let nanos: i64 = rows.iter().map(|row| row.nanos).sum();
+    let recovered = rows.iter().filter(|row| row.state == 3).count();
+    println!(
+        "ended after {took:?}; {} requests, {} rows, {recovered} of them recovered; counter off by {} nano-USD",
+        simulator.requests().len(),
+        rows.len(),
+        limit.used - nanos
+    );
+    assert!(
+        log.contains("the ledger ends without its last rows"),
+        "{log}"
+    );
+    assert!(took < Duration::from_secs(20), "{took:?}");
+    assert_eq!((rows.len(), recovered), (1 + UNDER_WAY, UNDER_WAY));
+    assert_eq!((limit.used, limit.reserved), (nanos, 0));
 }
