@@ -50,11 +50,11 @@ impl Trail {
             .reduce(Cost::plus)
     }
 
-    /// What attempts cost that gave no whole answer; `None` if there is none.
+    /// What attempts cost of which the caller got nothing; `None` if there is none.
     pub fn wasted(&self) -> Option<Cost> {
         self.attempts
             .iter()
-            .filter(|attempt| attempt.outcome != Outcome::Succeeded)
+            .filter(|attempt| !attempt.is_useful())
             .filter_map(|attempt| attempt.cost)
             .reduce(Cost::plus)
     }

@@ -174,7 +174,7 @@ names! {
     CALL_CACHED_TOKENS = "modelway.call.cached_tokens";
     /// Output tokens of all attempts that were spent on reasoning.
     CALL_REASONING_TOKENS = "modelway.call.reasoning_tokens";
-    /// USD that were spent on attempts that did not answer.
+    /// USD that were spent on attempts that gave their caller nothing.
     COST_WASTED = "modelway.cost.wasted_usd";
     /// Waiting for admission.
     TIME_QUEUE = "modelway.call.time.queue";

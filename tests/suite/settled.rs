@@ -176,12 +176,13 @@ fn compare(data: &Path, cells: &BTreeMap<String, Cell>, received: &[Received]) {
     let rows = settled_rows(data);
     compare_rows(&rows, cells, received);
     let nanos: i64 = rows.iter().map(|row| row.nanos).sum();
-    for sums in ["usage_slots", "label_slots", "spend_slots"] {
-        let kept = sum(
-            data,
-            &format!("SELECT coalesce(sum(cost_nanos), 0) FROM {sums}"),
-        );
-        assert_eq!(kept, nanos, "{sums}");
+    let wasted = rows.iter().filter(|row| row.is_wasted);
+    let wasted: i64 = wasted.map(|row| row.nanos).sum();
+    for table in ["calls", "usage_slots", "label_slots", "spend_slots"] {
+        for (column, sum_of_rows) in [("cost_nanos", nanos), ("waste_nanos", wasted)] {
+            let kept = format!("SELECT coalesce(sum({column}), 0) FROM {table}");
+            assert_eq!(sum(data, &kept), sum_of_rows, "{column} of {table}");
+        }
     }
 }
 

@@ -72,10 +72,8 @@ impl Metrics {
         {
             overhead.record_time(times.overhead);
         }
-        let answering = facts.answered_by().map(|attempt| attempt.number);
         for attempt in trail.sent() {
-            let is_wasted = Some(attempt.number) != answering;
-            self.record_cost(attempt, is_wasted);
+            self.record_cost(attempt);
         }
         // Counted last: a reader that sees the call in this counter finds it in all others, too.
         if let Some(calls) = of.calls.get(group) {
@@ -92,13 +90,13 @@ impl Metrics {
         }
     }
 
-    /// Counts what an attempt has cost. Only the end of its call shows whether it answered the call.
-    fn record_cost(&self, record: &AttemptRecord, is_wasted: bool) {
+    /// Counts what an attempt has cost.
+    fn record_cost(&self, record: &AttemptRecord) {
         let of = self.of_model(record);
         let Some(cost) = record.cost else {
             return;
         };
-        if let Some(sum) = of.cost.at([usize::from(is_wasted)]) {
+        if let Some(sum) = of.cost.at([usize::from(!record.is_useful())]) {
             sum.add(u64::try_from(cost.nanos()).unwrap_or(0));
         }
         if cost.source() == CostSource::Unknown {

@@ -48,7 +48,7 @@ pub static COST: Definition = Definition {
     prometheus: "modelway_cost_usd_total",
     kind: MetricKind::Nanos,
     unit: "USD",
-    help: "What attempts have cost as far as it is known, exact to the billionth of a dollar; wasted is what did not answer its call.",
+    help: "What attempts have cost as far as it is known, exact to the billionth of a dollar; wasted is what gave its caller nothing.",
     labels: &["provider", "model", "use"],
 };
 
