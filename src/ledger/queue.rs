@@ -1,6 +1,8 @@
-//! What waits to be written? Rows in the order in which they came, bounded in count and memory.
+//! What waits to be written, and how long may it? Somebody waits for intents, so they are written at once. Nobody waits for
+//! ends, so they linger until those of many calls can share a transaction.
 //!
-//! Intents are refused when too many wait; what settles an attempt that was sent is taken as long as memory lasts.
+//! What waits is bounded in count and memory. Intents are refused when too many rows wait; what settles an attempt that was
+//! sent is taken as long as memory lasts.
 
 use std::collections::VecDeque;
 use std::sync::Condvar;
@@ -18,6 +20,14 @@ const MOST_WAITING: usize = 8_192;
 
 /// The most memory that waiting rows take, in bytes.
 const MOST_BYTES: usize = 64 << 20;
+
+/// How long an end lingers at most. A process that is killed loses the ends of this time: the next start settles their
+/// attempts by what was reserved for them.
+pub(super) const LINGER: Duration = Duration::from_millis(50);
+
+/// As soon as so many ends wait they linger no longer. No transaction takes more of them, so that an intent that comes
+/// meanwhile does not wait long.
+const MOST_ENDS: usize = 256;
 
 /// What a waiting row takes besides its texts, roughly, in bytes.
 const ROW_BYTES: usize = 512;
@@ -80,10 +90,30 @@ pub(super) struct Queue {
 
 #[derive(Debug, Default)]
 struct WaitingRows {
-    entries: VecDeque<(Entry, Instant)>,
+    /// Intents, and attempts that were not sent.
+    urgent: VecDeque<(Entry, Instant)>,
+    /// Ends and corrections.
+    lingering: VecDeque<(Entry, Instant)>,
+    /// Somebody waits for a correction.
+    is_hurried: bool,
     bytes: usize,
     /// No more is taken.
     is_closed: bool,
+    /// The writer sleeps, and nobody has woken it.
+    sleeps: bool,
+}
+
+/// What the writer does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NextStep {
+    /// It writes what is urgent.
+    Urgent,
+    /// It writes what is urgent and what has lingered.
+    Both,
+    /// It sleeps, so long at most, or until something comes.
+    Sleep(Option<Duration>),
+    /// Nothing is left, and nothing comes any more.
+    End,
 }
 
 /// Whether a row was taken.
@@ -104,46 +134,67 @@ impl Queue {
     pub(super) fn push(&self, entry: Entry) -> Queued {
         let mut waiting = self.lock();
         let is_full = match entry {
-            Entry::Intent(..) => waiting.entries.len() >= MOST_WAITING,
+            Entry::Intent(..) => waiting.len() >= MOST_WAITING,
             Entry::Unsent(..) | Entry::AttemptEnd(_) | Entry::CallEnd(_) => false,
             // They can wait, and are asked for again.
-            Entry::Correction(_) => waiting.entries.len() >= MOST_WAITING,
+            Entry::Correction(_) => waiting.len() >= MOST_WAITING,
         };
         let bytes = entry.bytes();
         if is_full || waiting.is_closed || waiting.bytes + bytes > MOST_BYTES {
             return Queued::NoRoom;
         }
         waiting.bytes += bytes;
-        waiting.entries.push_back((entry, now()));
-        drop(waiting);
-        self.arrived.notify_one();
+        waiting.is_hurried |= matches!(entry, Entry::Correction(_));
+        let queue = waiting.queue(&entry);
+        queue.push_back((entry, now()));
+        if waiting.must_wake() {
+            waiting.sleeps = false;
+            drop(waiting);
+            self.arrived.notify_one();
+        }
         Queued::Yes
     }
 
-    /// Waits for rows and takes out at most so many; `None` once the queue is closed and empty. Rows that come while
-    /// this `linger`s are taken, too.
+    /// Waits for rows and takes out at most so many; `None` once the queue is closed and empty. Intents that come while this
+    /// `linger`s are taken, too.
     pub(super) fn take(&self, most: usize, linger: Duration) -> Option<Vec<Entry>> {
         let mut waiting = self.lock();
-        while waiting.entries.is_empty() {
-            if waiting.is_closed {
-                return None;
+        loop {
+            match waiting.next_step(now()) {
+                NextStep::End => return None,
+                NextStep::Urgent | NextStep::Both => break,
+                NextStep::Sleep(longest) => {
+                    waiting.sleeps = true;
+                    waiting = match longest {
+                        None => self.arrived.wait(waiting),
+                        Some(longest) => {
+                            let woken = self.arrived.wait_timeout(waiting, longest);
+                            woken.map(|(waiting, _)| waiting).map_err(|poisoned| {
+                                let (waiting, _) = poisoned.into_inner();
+                                PoisonError::new(waiting)
+                            })
+                        }
+                    }
+                    .unwrap_or_else(PoisonError::into_inner);
+                    waiting.sleeps = false;
+                }
             }
-            waiting = self
-                .arrived
-                .wait(waiting)
-                .unwrap_or_else(PoisonError::into_inner);
         }
         if !linger.is_zero() && !waiting.is_closed {
             drop(waiting);
             std::thread::park_timeout(linger);
             waiting = self.lock();
         }
-        Some(waiting.take(most))
+        let ends = match waiting.next_step(now()) {
+            NextStep::Both => MOST_ENDS,
+            NextStep::Urgent | NextStep::Sleep(_) | NextStep::End => 0,
+        };
+        Some(waiting.take(most, ends))
     }
 
     /// Takes out at most so many rows without waiting.
     pub(super) fn take_now(&self, most: usize) -> Vec<Entry> {
-        self.lock().take(most)
+        self.lock().take(most, most)
     }
 
     /// Puts rows back to where they were, before all others.
@@ -151,7 +202,8 @@ impl Queue {
         let mut waiting = self.lock();
         for entry in entries.into_iter().rev() {
             waiting.bytes += entry.bytes();
-            waiting.entries.push_front((entry, now()));
+            let queue = waiting.queue(&entry);
+            queue.push_front((entry, now()));
         }
     }
 
@@ -178,19 +230,65 @@ impl Queue {
     /// How many rows wait, and since when the first of them does.
     pub(super) fn level(&self) -> (usize, Option<Instant>) {
         let waiting = self.lock();
-        let first = waiting.entries.front().map(|(_, since)| *since);
-        (waiting.entries.len(), first)
+        let queues = [&waiting.urgent, &waiting.lingering];
+        let firsts = queues.into_iter().filter_map(VecDeque::front);
+        let first = firsts.map(|(_, since)| *since).min();
+        (waiting.len(), first)
     }
 }
 
 impl WaitingRows {
-    fn take(&mut self, most: usize) -> Vec<Entry> {
-        let count = most.min(self.entries.len());
-        let taken: Vec<_> = self
-            .entries
-            .drain(..count)
-            .map(|(entry, _)| entry)
-            .collect();
+    fn len(&self) -> usize {
+        self.urgent.len() + self.lingering.len()
+    }
+
+    /// Where an entry waits.
+    fn queue(&mut self, entry: &Entry) -> &mut VecDeque<(Entry, Instant)> {
+        match entry {
+            Entry::Intent(..) | Entry::Unsent(..) => &mut self.urgent,
+            Entry::AttemptEnd(_) | Entry::CallEnd(_) | Entry::Correction(_) => &mut self.lingering,
+        }
+    }
+
+    fn next_step(&self, now: Instant) -> NextStep {
+        let lingers = self.lingers(now);
+        match (self.urgent.is_empty(), lingers) {
+            (_, Some(Duration::ZERO)) => NextStep::Both,
+            (false, _) => NextStep::Urgent,
+            (true, None) if self.is_closed => NextStep::End,
+            (true, lingers) => NextStep::Sleep(lingers),
+        }
+    }
+
+    /// For how long the first end may still linger; `None` if there is none.
+    fn lingers(&self, now: Instant) -> Option<Duration> {
+        let (_, since) = self.lingering.front()?;
+        let is_due = self.is_closed || self.is_hurried || self.lingering.len() >= MOST_ENDS;
+        Some(match is_due {
+            true => Duration::ZERO,
+            false => LINGER.saturating_sub(now.saturating_duration_since(*since)),
+        })
+    }
+
+    /// Whether the entry that has just been added makes the writer do something else than to go on sleeping. The first end
+    /// sets the time until which it sleeps.
+    fn must_wake(&self) -> bool {
+        let ends = self.lingering.len();
+        self.sleeps
+            && (!self.urgent.is_empty() || self.is_hurried || ends == 1 || ends >= MOST_ENDS)
+    }
+
+    /// Takes out what is urgent, and then so many ends. No end overtakes what is urgent.
+    fn take(&mut self, most: usize, ends: usize) -> Vec<Entry> {
+        let urgent = most.min(self.urgent.len());
+        let ends = match urgent == self.urgent.len() {
+            true => ends.min(most - urgent).min(self.lingering.len()),
+            false => 0,
+        };
+        let urgent = self.urgent.drain(..urgent);
+        let taken = urgent.chain(self.lingering.drain(..ends));
+        let taken: Vec<_> = taken.map(|(entry, _)| entry).collect();
+        self.is_hurried &= !self.lingering.is_empty();
         let bytes: usize = taken.iter().map(Entry::bytes).sum();
         self.bytes = self.bytes.saturating_sub(bytes);
         taken
@@ -200,6 +298,8 @@ impl WaitingRows {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Code;
+    use crate::ledger::rows::Tokens;
 
     fn unsent(number: u32) -> Entry {
         Entry::Unsent(CallId::from_bytes([0; 16]), number)
@@ -238,6 +338,70 @@ mod tests {
         assert_eq!(queue.push(unsent(2)), Queued::NoRoom);
         assert_eq!(numbers(&queue.take(9, Duration::ZERO).unwrap()), [1]);
         assert!(queue.take(9, Duration::ZERO).is_none());
+    }
+
+    fn end() -> Entry {
+        Entry::CallEnd(Box::new(CallSettlement {
+            call_id: CallId::from_bytes([0; 16]),
+            code: Code::Ok,
+            reason: "",
+            attempts: 1,
+            rescued: false,
+            target: None,
+            latency_us: 1,
+            first_content_us: None,
+            overhead_us: 1,
+            tokens: Tokens::default(),
+            cost: None,
+            waste_nanos: 0,
+            estimated_nanos: 0,
+            skips: Vec::new(),
+        }))
+    }
+
+    #[test]
+    fn an_end_lingers_and_what_is_urgent_does_not_wait_for_it() {
+        let queue = Queue::default();
+        let begin = now();
+        queue.push(end());
+        queue.push(unsent(1));
+
+        let urgent = queue.take(9, Duration::ZERO).unwrap();
+        let after_urgent = begin.elapsed();
+        let ends = queue.take(9, Duration::ZERO).unwrap();
+
+        assert_eq!(numbers(&urgent), [1]);
+        assert!(matches!(ends[..], [Entry::CallEnd(_)]));
+        assert!(begin.elapsed() >= LINGER, "{:?}", begin.elapsed());
+        println!("urgent after {after_urgent:?}");
+    }
+
+    #[test]
+    fn no_end_overtakes_what_is_urgent() {
+        let queue = Queue::default();
+        queue.push(end());
+        for number in 1..=3 {
+            queue.push(unsent(number));
+        }
+        queue.close();
+
+        assert_eq!(numbers(&queue.take(2, Duration::ZERO).unwrap()), [1, 2]);
+        let rest = queue.take(2, Duration::ZERO).unwrap();
+        assert!(matches!(rest[..], [Entry::Unsent(_, 3), Entry::CallEnd(_)]));
+        assert!(queue.take(2, Duration::ZERO).is_none());
+    }
+
+    #[test]
+    fn many_ends_linger_no_longer_and_share_transactions() {
+        let queue = Queue::default();
+        for _ in 0..=MOST_ENDS {
+            queue.push(end());
+        }
+
+        let ends = queue.take(9_999, Duration::ZERO).unwrap();
+
+        assert_eq!(ends.len(), MOST_ENDS);
+        assert_eq!(queue.level().0, 1);
     }
 
     #[test]
