@@ -1,5 +1,6 @@
 //! What do the pure parts cost: decoding answers, encoding requests, deciding about attempts?
 
+mod ledger;
 mod requests;
 mod streams;
 
@@ -164,6 +165,6 @@ criterion_group! {
     config = Criterion::default()
         .warm_up_time(Duration::from_millis(500))
         .measurement_time(Duration::from_secs(2));
-    targets = decode, encode, parse, arrive, admission
+    targets = decode, encode, parse, arrive, admission, ledger::ledger
 }
 criterion_main!(benches);

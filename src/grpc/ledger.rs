@@ -60,8 +60,12 @@ impl LedgerQueries {
         question: impl FnOnce(&mut LedgerFiles) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<T, Status> {
         let readers = self.readers().map_err(|error| status_of(&error))?;
-        let answer = readers.ask(question).await;
-        answer.map_err(|error| status_of(&error))
+        let ledger = self.ledger.clone();
+        let answer = readers.ask(move |files| {
+            ledger.catch_up();
+            question(files)
+        });
+        answer.await.map_err(|error| status_of(&error))
     }
 }
 

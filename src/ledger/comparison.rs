@@ -113,8 +113,7 @@ impl Comparison {
     }
 
     fn has_open(&self) -> Result<bool> {
-        let open =
-            "SELECT 1 FROM attempts WHERE state = 1 UNION ALL SELECT 1 FROM calls WHERE state = 1";
+        let open = "SELECT 1 FROM open_attempts";
         self.file.prepare_cached(open)?.exists([])
     }
 
@@ -126,12 +125,11 @@ impl Comparison {
                 .query_row(params![self.last, PIECE - 1], |row| row.get(0))
                 .optional()
         };
-        let full =
-            "SELECT call_id FROM calls WHERE call_id > ?1 ORDER BY call_id LIMIT 1 OFFSET ?2";
+        let full = "SELECT call_id FROM settled_calls WHERE call_id > ?1 ORDER BY call_id LIMIT 1 OFFSET ?2";
         match of(full)? {
             Some(until) => Ok(Some(until)),
             None => of(
-                "SELECT max(call_id) FROM calls WHERE call_id > ?1 AND ?2 > 0 HAVING count(*) > 0",
+                "SELECT max(call_id) FROM settled_calls WHERE call_id > ?1 AND ?2 > 0 HAVING count(*) > 0",
             ),
         }
     }
@@ -240,7 +238,7 @@ mod tests {
     async fn whatever_is_changed_by_hand_is_found_with_both_sums() {
         for (change, table, column, rows, sum) in [
             (
-                "UPDATE calls SET cost_nanos = cost_nanos + 7 WHERE call_id = (SELECT max(call_id) FROM calls)",
+                "UPDATE settled_calls SET cost_nanos = cost_nanos + 7 WHERE call_id = (SELECT max(call_id) FROM calls)",
                 "usage_slots",
                 "cost_nanos",
                 87,
@@ -262,7 +260,7 @@ mod tests {
                 9,
             ),
             (
-                "UPDATE attempts SET output = output + 1 WHERE call_id = (SELECT min(call_id) FROM calls)",
+                "UPDATE settled_attempts SET output = output + 1 WHERE call_id = (SELECT min(call_id) FROM calls)",
                 "spend_slots",
                 "tokens",
                 121,
@@ -311,7 +309,7 @@ mod tests {
             panic!("it has more than one piece");
         };
         let file = Connection::open(data.day()).unwrap();
-        file.execute_batch("UPDATE calls SET cost_nanos = 0")
+        file.execute_batch("UPDATE settled_calls SET cost_nanos = 0")
             .unwrap();
 
         assert!(matches!(
@@ -322,7 +320,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_day_with_something_open_is_not_over() {
-        let (_data, comparison) = day("UPDATE attempts SET state = 1").await;
+        let (_data, comparison) = day(
+            "INSERT INTO open_attempts SELECT x'01', 1, 0, 1, 0, x'02', NULL, NULL, 0, 0, 0, 0, 0, 0, 0, x'03', 0",
+        )
+        .await;
 
         assert!(matches!(
             comparison.step().unwrap(),

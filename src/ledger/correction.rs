@@ -130,9 +130,8 @@ fn correct_attempt(
     let keep = "
         INSERT INTO corrections
         SELECT a.call_id, a.number, a.version + 1, ?4, a.price_id, a.cost_nanos, a.cost_source
-        FROM attempts a JOIN calls c USING (call_id)
-        WHERE a.call_id = ?1 AND a.number = ?2 AND a.version = ?3 AND a.cost_source = ?5 AND a.state = ?6
-            AND c.state <> ?7";
+        FROM settled_attempts a JOIN settled_calls c USING (call_id)
+        WHERE a.call_id = ?1 AND a.number = ?2 AND a.version = ?3 AND a.cost_source = ?5 AND a.state = ?6";
     let is_kept = file.prepare_cached(keep)?.execute(params![
         call_id.bytes(),
         number,
@@ -140,12 +139,12 @@ fn correct_attempt(
         at_us,
         UNKNOWN_COST,
         RecordState::Settled.number(),
-        RecordState::Open.number(),
     ])?;
     if is_kept == 0 {
         return Ok(None);
     }
-    let before = "SELECT cost_nanos, wasted FROM attempts WHERE call_id = ?1 AND number = ?2";
+    let before =
+        "SELECT cost_nanos, wasted FROM settled_attempts WHERE call_id = ?1 AND number = ?2";
     let (before, is_wasted): (i64, bool) = file
         .prepare_cached(before)?
         .query_row(params![call_id.bytes(), number], |row| {
@@ -155,7 +154,7 @@ fn correct_attempt(
     let number_of_sums = u32::try_from(*number).unwrap_or(u32::MAX);
     sums::remove_attempt(file, *call_id, number_of_sums)?;
     let update = "
-        UPDATE attempts SET version = version + 1, price_id = ?3, cost_nanos = ?4, cost_source = ?5
+        UPDATE settled_attempts SET version = version + 1, price_id = ?3, cost_nanos = ?4, cost_source = ?5
         WHERE call_id = ?1 AND number = ?2";
     let source = cost_source_number(cost.source());
     file.prepare_cached(update)?.execute(params![
@@ -185,7 +184,7 @@ fn correct_attempt(
 /// Adds to the cost of a settled call, which is known if that of all its attempts is.
 fn correct_call(file: &Connection, call_id: CallId, added: AddedCost) -> Result<()> {
     let select = "
-        SELECT cost_nanos, cost_source, price_id FROM attempts WHERE call_id = ?1 AND cost_source IS NOT NULL";
+        SELECT cost_nanos, cost_source, price_id FROM settled_attempts WHERE call_id = ?1 AND cost_source IS NOT NULL";
     // What costs nothing says nothing about the others, as in `Cost::plus`.
     let sources: Vec<i64> = file
         .prepare_cached(select)?
@@ -202,7 +201,7 @@ fn correct_call(file: &Connection, call_id: CallId, added: AddedCost) -> Result<
     });
     let source = sum.unwrap_or(BY_PRICES);
     let update = "
-        UPDATE calls SET version = version + 1, cost_nanos = cost_nanos + ?2, waste_nanos = waste_nanos + ?3,
+        UPDATE settled_calls SET version = version + 1, cost_nanos = cost_nanos + ?2, waste_nanos = waste_nanos + ?3,
             estimated_nanos = estimated_nanos + ?4, cost_source = ?5
         WHERE call_id = ?1";
     file.prepare_cached(update)?.execute(params![

@@ -1,7 +1,8 @@
 //! What happened, and what did it cost? A row for each attempt, written before anything of the attempt is sent.
 //!
 //! [`Ledger::intent`] returns once the row of an attempt is in its file. What settles the attempt and its call later is
-//! queued, and no call waits for it. Sums of what was settled are kept in the same transactions.
+//! queued, no call waits for it, and it lingers for a moment so that many calls share a transaction. Sums of what was settled
+//! are kept in the same transactions.
 
 pub mod call_id;
 mod comparison;
@@ -14,6 +15,7 @@ mod keeper;
 pub mod latency;
 mod names;
 mod open;
+mod open_rows;
 mod priced;
 mod queue;
 pub mod read;
@@ -23,7 +25,9 @@ mod retention;
 pub mod rows;
 pub mod schema;
 mod settings;
+mod settling;
 mod sums;
+mod term;
 mod unpriced;
 mod used;
 mod writer;
@@ -36,7 +40,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::spawn_blocking;
+use tokio::task::{spawn_blocking, yield_now};
 use tokio::time::timeout;
 use tracing::warn;
 
@@ -127,6 +131,9 @@ impl Shared {
             unsent.attempt = None;
             return Err(NotWritten);
         }
+        // Other calls of this core come first if they are ready, so that the writer is woken once for all of them.
+        yield_now().await;
+        self.queue.wake();
         let written = timeout(LONGEST_COMMIT, acknowledged).await;
         let written = written.map_err(|_| NotWritten)?;
         // The writer has written it, or takes it back itself.
@@ -232,6 +239,16 @@ impl Ledger {
         self.0
             .as_deref()
             .is_some_and(|running| running.shared.refuses())
+    }
+
+    /// Waits until everything that has ended is in the files, two seconds at most, and not at all while it cannot be
+    /// written. Blocks.
+    pub fn catch_up(&self) {
+        if let Some(running) = &self.0
+            && running.shared.condition.is_good()
+        {
+            running.shared.queue.catch_up(LONGEST_COMMIT);
+        }
     }
 
     /// Its files; `None` if it records nothing.

@@ -12,7 +12,7 @@ use super::rows::TargetName;
 /// The most texts of one sort whose integers are kept in memory.
 const MOST_KEPT: usize = 100_000;
 
-/// The most values of a label that are summed up one by one, for each day.
+/// The most values of a label that are summed up one by one because calls of one account brought them, for each day.
 const MOST_VALUES: usize = 1_000;
 
 /// Stands for the values of a label beyond these.
@@ -25,8 +25,51 @@ pub(super) struct InternedNames {
     windows: HashMap<Arc<str>, i64>,
     targets: HashMap<TargetName, i64>,
     label_sets: HashMap<Box<str>, i64>,
-    /// The values of each label that are summed up one by one; `None`: not read yet.
-    values: Option<HashMap<Arc<str>, HashSet<Arc<str>>>>,
+    /// Under which label set the sums count another one.
+    summed: HashMap<i64, i64>,
+    /// The values of labels that are summed up one by one; `None`: not read yet.
+    values: Option<SummedValues>,
+}
+
+/// The values of labels that are summed up one by one. A value that one account has brought is summed up so for all.
+#[derive(Debug, Default)]
+struct SummedValues {
+    /// By label.
+    known: HashMap<Arc<str>, HashSet<Arc<str>>>,
+    /// How many of them an account has brought, by label.
+    brought: HashMap<(i64, Arc<str>), usize>,
+}
+
+impl SummedValues {
+    /// Those of a file.
+    fn of(file: &Connection) -> Result<Self> {
+        let mut values = Self::default();
+        let mut statement = file.prepare(
+            "SELECT label.key, label.value, label_sets.account FROM label_sets, json_each(label_sets.text) AS label
+             WHERE label_sets.id = label_sets.summed ORDER BY label_sets.id",
+        )?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let key: Arc<str> = row.get(0)?;
+            values.is_summed(&key, &row.get(1)?, row.get(2)?);
+        }
+        Ok(values)
+    }
+
+    /// Whether a value is summed up as itself. If it is new, this account has brought it.
+    fn is_summed(&mut self, key: &Arc<str>, value: &Arc<str>, account: i64) -> bool {
+        let known = self.known.entry(Arc::clone(key)).or_default();
+        if known.contains(value) {
+            return true;
+        }
+        let brought = self.brought.entry((account, Arc::clone(key))).or_default();
+        let has_room = *brought < MOST_VALUES;
+        if has_room {
+            *brought += 1;
+            known.insert(Arc::clone(value));
+        }
+        has_room
+    }
 }
 
 impl InternedNames {
@@ -75,8 +118,13 @@ impl InternedNames {
         Ok(id)
     }
 
-    /// The integer for labels.
-    pub(super) fn label_set(&mut self, file: &Connection, labels: &Labels) -> Result<i64> {
+    /// The integer for labels of a call of this account.
+    pub(super) fn label_set(
+        &mut self,
+        file: &Connection,
+        labels: &Labels,
+        account: i64,
+    ) -> Result<i64> {
         if labels.is_empty() {
             return Ok(0);
         }
@@ -87,16 +135,36 @@ impl InternedNames {
         let known = label_set_of(&text, &mut file.prepare_cached(SELECT_LABELS)?)?;
         let id = match known {
             Some(id) => id,
-            None => self.new_label_set(file, labels, &text)?,
+            None => self.new_label_set(file, labels, &text, account)?,
         };
         bounded(&mut self.label_sets).insert(text.into(), id);
         Ok(id)
     }
 
-    fn new_label_set(&mut self, file: &Connection, labels: &Labels, text: &str) -> Result<i64> {
-        let summed = self.summed(file, labels)?;
+    /// The integer of the labels under which sums count those with this integer.
+    pub(super) fn summed_as(&mut self, file: &Connection, label_set: i64) -> Result<i64> {
+        if let Some(summed) = self.summed.get(&label_set) {
+            return Ok(*summed);
+        }
+        let select = "SELECT summed FROM label_sets WHERE id = ?1";
+        let summed = file
+            .prepare_cached(select)?
+            .query_row([label_set], |row| row.get(0))?;
+        bounded(&mut self.summed).insert(label_set, summed);
+        Ok(summed)
+    }
+
+    fn new_label_set(
+        &mut self,
+        file: &Connection,
+        labels: &Labels,
+        text: &str,
+        account: i64,
+    ) -> Result<i64> {
+        let summed = self.summed(file, labels, account)?;
         let mut statement = file.prepare_cached(INSERT_LABELS)?;
-        let mut insert = |text: &str, summed: Option<i64>| statement.insert(params![text, summed]);
+        let mut insert =
+            |text: &str, summed: Option<i64>| statement.insert(params![text, summed, account]);
         if summed == *labels {
             return insert(text, None);
         }
@@ -109,19 +177,17 @@ impl InternedNames {
         insert(text, Some(sum))
     }
 
-    /// The labels under which a call with these is summed up.
-    fn summed(&mut self, file: &Connection, labels: &Labels) -> Result<Labels> {
+    /// The labels under which a call of this account with these is summed up.
+    fn summed(&mut self, file: &Connection, labels: &Labels, account: i64) -> Result<Labels> {
         let values = match &mut self.values {
             Some(values) => values,
-            none => none.insert(values_of(file)?),
+            none => none.insert(SummedValues::of(file)?),
         };
         let summed = labels.iter().map(|(key, value)| {
-            let values = values.entry(Arc::clone(key)).or_default();
-            let value = match values.contains(value) || values.len() < MOST_VALUES {
+            let value = match values.is_summed(key, value, account) {
                 true => Arc::clone(value),
                 false => OTHER.into(),
             };
-            values.insert(Arc::clone(&value));
             (Arc::clone(key), value)
         });
         Ok(summed.collect())
@@ -158,25 +224,11 @@ const SELECT_LABELS: &str = "SELECT id FROM label_sets WHERE text = ?1";
 
 /// A label set that is summed up as itself, unless another one is given. Ids grow from 1, since 0 is the empty set.
 const INSERT_LABELS: &str = "\
-    INSERT INTO label_sets (id, text, summed)
-    SELECT max(id) + 1, ?1, coalesce(?2, max(id) + 1) FROM label_sets";
+    INSERT INTO label_sets (id, text, summed, account)
+    SELECT max(id) + 1, ?1, coalesce(?2, max(id) + 1), ?3 FROM label_sets";
 
 fn label_set_of(text: &str, select: &mut CachedStatement<'_>) -> Result<Option<i64>> {
     select.query_row([text], |row| row.get(0)).optional()
-}
-
-/// The values of each label that are summed up one by one in a file.
-fn values_of(file: &Connection) -> Result<HashMap<Arc<str>, HashSet<Arc<str>>>> {
-    let mut values: HashMap<Arc<str>, HashSet<Arc<str>>> = HashMap::new();
-    let mut statement = file.prepare(
-        "SELECT DISTINCT label.key, label.value FROM label_sets, json_each(label_sets.text) AS label
-         WHERE label_sets.id = label_sets.summed",
-    )?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        values.entry(row.get(0)?).or_default().insert(row.get(1)?);
-    }
-    Ok(values)
 }
 
 /// Labels as a JSON object.
@@ -226,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn values_of_a_label_beyond_the_first_thousand_are_summed_up_together() {
+    fn values_of_a_label_beyond_the_first_thousand_of_an_account_are_summed_up_together() {
         let file = file();
         let mut names = InternedNames::default();
         let summed = |id: i64| {
@@ -236,15 +288,19 @@ mod tests {
         };
 
         for value in 0..MOST_VALUES {
-            let id = names.label_set(&file, &labels(value)).unwrap();
+            let id = names.label_set(&file, &labels(value), 1).unwrap();
             assert_eq!(summed(id), format!(r#"{{"run":"{value}"}}"#));
         }
         // As after a restart.
         names.forget();
-        let late = names.label_set(&file, &labels("late")).unwrap();
-        let later = names.label_set(&file, &labels("later")).unwrap();
-        let early = names.label_set(&file, &labels(7)).unwrap();
+        let late = names.label_set(&file, &labels("late"), 1).unwrap();
+        let later = names.label_set(&file, &labels("later"), 1).unwrap();
+        let early = names.label_set(&file, &labels(7), 1).unwrap();
 
+        // What one account has used up is there for another one.
+        let of_other = names.label_set(&file, &labels("other's"), 2).unwrap();
+
+        assert_eq!(summed(of_other), r#"{"run":"other's"}"#);
         assert_ne!(late, later);
         assert_eq!(summed(late), r#"{"run":"(other)"}"#);
         assert_eq!(summed(later), r#"{"run":"(other)"}"#);

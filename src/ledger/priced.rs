@@ -59,7 +59,7 @@ fn in_file(file: &Connection, time: &PricedTime<'_>) -> Result<bool, SchemaError
     }
     // A tier that was not reported is the standard one. Of attempts of which nothing was charged no price was needed.
     let sql = "
-        SELECT 1 FROM attempts
+        SELECT 1 FROM settled_attempts
         WHERE started_us >= ?1 AND started_us < ?2 AND price_id <> 0 AND cost_source IN (?3, ?4)
             AND coalesce(service_tier, ?5) = ?6 AND coalesce(input, 0) > ?7
             AND target IN (SELECT id FROM targets WHERE model = ?8)

@@ -63,6 +63,14 @@ impl Entry {
         }
     }
 
+    /// Whether it may wait for others.
+    fn lingers(&self) -> bool {
+        match self {
+            Self::Intent(..) | Self::Unsent(..) => false,
+            Self::AttemptEnd(_) | Self::CallEnd(_) | Self::Correction(_) => true,
+        }
+    }
+
     /// The memory that it takes, roughly, in bytes.
     fn bytes(&self) -> usize {
         let texts = match self {
@@ -86,6 +94,8 @@ impl Entry {
 pub(super) struct Queue {
     waiting: Mutex<WaitingRows>,
     arrived: Condvar,
+    /// Ends have been written.
+    written: Condvar,
 }
 
 #[derive(Debug, Default)]
@@ -94,8 +104,12 @@ struct WaitingRows {
     urgent: VecDeque<(Entry, Instant)>,
     /// Ends and corrections.
     lingering: VecDeque<(Entry, Instant)>,
-    /// Somebody waits for a correction.
+    /// Somebody waits for them.
     is_hurried: bool,
+    /// How many of them have ever come, how many have been taken out, and how many of those are done with.
+    came: u64,
+    taken: u64,
+    done: u64,
     bytes: usize,
     /// No more is taken.
     is_closed: bool,
@@ -130,7 +144,7 @@ impl Queue {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a row.
+    /// Adds a row. After an intent the writer must be [woken](Self::wake).
     pub(super) fn push(&self, entry: Entry) -> Queued {
         let mut waiting = self.lock();
         let is_full = match entry {
@@ -145,20 +159,46 @@ impl Queue {
         }
         waiting.bytes += bytes;
         waiting.is_hurried |= matches!(entry, Entry::Correction(_));
+        waiting.came += u64::from(entry.lingers());
+        let must_wake = match entry {
+            Entry::Intent(..) => false,
+            Entry::Unsent(..) => true,
+            // The first sets the time until which the writer sleeps.
+            Entry::AttemptEnd(_) | Entry::CallEnd(_) | Entry::Correction(_) => {
+                waiting.lingering.is_empty() || waiting.lingering.len() + 1 >= MOST_ENDS
+            }
+        };
+        let must_wake = must_wake || waiting.is_hurried;
         let queue = waiting.queue(&entry);
         queue.push_back((entry, now()));
-        if waiting.must_wake() {
-            waiting.sleeps = false;
-            drop(waiting);
-            self.arrived.notify_one();
+        if must_wake {
+            self.wake_from(waiting);
         }
         Queued::Yes
     }
 
+    /// Wakes the writer, if it sleeps.
+    pub(super) fn wake(&self) {
+        self.wake_from(self.lock());
+    }
+
+    fn wake_from(&self, mut waiting: MutexGuard<'_, WaitingRows>) {
+        if std::mem::take(&mut waiting.sleeps) {
+            drop(waiting);
+            self.arrived.notify_one();
+        }
+    }
+
     /// Waits for rows and takes out at most so many; `None` once the queue is closed and empty. Intents that come while this
     /// `linger`s are taken, too.
+    ///
+    /// What was taken out before is done with: written, put back or given up.
     pub(super) fn take(&self, most: usize, linger: Duration) -> Option<Vec<Entry>> {
         let mut waiting = self.lock();
+        if waiting.done < waiting.taken {
+            waiting.done = waiting.taken;
+            self.written.notify_all();
+        }
         loop {
             match waiting.next_step(now()) {
                 NextStep::End => return None,
@@ -202,6 +242,7 @@ impl Queue {
         let mut waiting = self.lock();
         for entry in entries.into_iter().rev() {
             waiting.bytes += entry.bytes();
+            waiting.taken -= u64::from(entry.lingers());
             let queue = waiting.queue(&entry);
             queue.push_front((entry, now()));
         }
@@ -219,6 +260,22 @@ impl Queue {
             let woken = self.arrived.wait_timeout(waiting, left);
             (waiting, _) = woken.unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// Waits until every end that has come is written, so long at most. They do not linger meanwhile.
+    pub(super) fn catch_up(&self, longest: Duration) {
+        let mut waiting = self.lock();
+        let came = waiting.came;
+        if waiting.done >= came {
+            return;
+        }
+        waiting.is_hurried = !waiting.lingering.is_empty();
+        if waiting.is_hurried && std::mem::take(&mut waiting.sleeps) {
+            self.arrived.notify_one();
+        }
+        let is_behind = |waiting: &mut WaitingRows| waiting.done < came;
+        let woken = self.written.wait_timeout_while(waiting, longest, is_behind);
+        drop(woken.unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Takes no more.
@@ -244,9 +301,9 @@ impl WaitingRows {
 
     /// Where an entry waits.
     fn queue(&mut self, entry: &Entry) -> &mut VecDeque<(Entry, Instant)> {
-        match entry {
-            Entry::Intent(..) | Entry::Unsent(..) => &mut self.urgent,
-            Entry::AttemptEnd(_) | Entry::CallEnd(_) | Entry::Correction(_) => &mut self.lingering,
+        match entry.lingers() {
+            true => &mut self.lingering,
+            false => &mut self.urgent,
         }
     }
 
@@ -270,14 +327,6 @@ impl WaitingRows {
         })
     }
 
-    /// Whether the entry that has just been added makes the writer do something else than to go on sleeping. The first end
-    /// sets the time until which it sleeps.
-    fn must_wake(&self) -> bool {
-        let ends = self.lingering.len();
-        self.sleeps
-            && (!self.urgent.is_empty() || self.is_hurried || ends == 1 || ends >= MOST_ENDS)
-    }
-
     /// Takes out what is urgent, and then so many ends. No end overtakes what is urgent.
     fn take(&mut self, most: usize, ends: usize) -> Vec<Entry> {
         let urgent = most.min(self.urgent.len());
@@ -289,6 +338,7 @@ impl WaitingRows {
         let taken = urgent.chain(self.lingering.drain(..ends));
         let taken: Vec<_> = taken.map(|(entry, _)| entry).collect();
         self.is_hurried &= !self.lingering.is_empty();
+        self.taken += u64::try_from(ends).unwrap_or(u64::MAX);
         let bytes: usize = taken.iter().map(Entry::bytes).sum();
         self.bytes = self.bytes.saturating_sub(bytes);
         taken
@@ -389,6 +439,25 @@ mod tests {
         let rest = queue.take(2, Duration::ZERO).unwrap();
         assert!(matches!(rest[..], [Entry::Unsent(_, 3), Entry::CallEnd(_)]));
         assert!(queue.take(2, Duration::ZERO).is_none());
+    }
+
+    #[test]
+    fn whoever_wants_what_has_ended_waits_for_it_and_not_until_it_has_lingered() {
+        let queue = Queue::default();
+        queue.push(end());
+        queue.catch_up(Duration::from_millis(1));
+        assert_eq!(queue.lock().done, 0);
+
+        std::thread::scope(|threads| {
+            threads.spawn(|| while queue.take(9, Duration::ZERO).is_some() {});
+            queue.catch_up(Duration::from_secs(60));
+            let waiting = queue.lock();
+            assert_eq!((waiting.came, waiting.done), (1, 1));
+            drop(waiting);
+            // Nothing is left to wait for.
+            queue.catch_up(Duration::from_secs(60));
+            queue.close();
+        });
     }
 
     #[test]

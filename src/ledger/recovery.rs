@@ -39,44 +39,33 @@ impl Recovered {
 pub(super) fn recover(file: &mut Connection) -> Result<Recovered> {
     let transaction = file.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut recovered = Recovered::default();
-    for (call_id, number) in open_attempts(&transaction)? {
-        recovered.nanos =
-            recovered
-                .nanos
-                .saturating_add(settle_attempt(&transaction, call_id, number)?);
+    let attempts = settle_attempts(&transaction)?;
+    let calls = settle_calls(&transaction)?;
+    for (call_id, number, nanos) in attempts {
+        sums::add_attempt(&transaction, call_id, number)?;
+        recovered.nanos = recovered.nanos.saturating_add(nanos);
         recovered.attempts += 1;
     }
-    for call_id in open_calls(&transaction)? {
-        settle_call(&transaction, call_id)?;
+    for call_id in calls {
+        sums::add_call(&transaction, call_id)?;
         recovered.calls += 1;
     }
+    transaction.execute("DELETE FROM open_attempts", [])?;
     transaction.commit()?;
     Ok(recovered)
 }
 
-fn open_attempts(file: &Connection) -> Result<Vec<(CallId, u32)>> {
-    let mut select = file.prepare("SELECT call_id, number FROM attempts WHERE state = 1")?;
-    let rows = select.query_map([], |row| Ok((CallId::from_bytes(row.get(0)?), row.get(1)?)))?;
-    rows.collect()
-}
-
-fn open_calls(file: &Connection) -> Result<Vec<CallId>> {
-    let mut select = file.prepare("SELECT call_id FROM calls WHERE state = 1")?;
-    let rows = select.query_map([], |row| Ok(CallId::from_bytes(row.get(0)?)))?;
-    rows.collect()
-}
-
-/// Returns what is charged for it.
-fn settle_attempt(file: &Connection, call_id: CallId, number: u32) -> Result<i64> {
-    let update = "
-        UPDATE attempts SET state = ?3, version = version + 1, outcome = ?4, billing_class = ?5, usage_source = ?6,
-            wasted = 1, cost_nanos = coalesce(reserved_nanos, 0),
-            cost_source = CASE WHEN reserved_nanos IS NULL THEN ?7 ELSE ?8 END
-        WHERE call_id = ?1 AND number = ?2
-        RETURNING cost_nanos";
+/// Returns what was settled, and what is charged for it.
+fn settle_attempts(file: &Connection) -> Result<Vec<(CallId, u32, i64)>> {
+    let insert = "
+        INSERT INTO settled_attempts (call_id, number, state, version, target, kind, started_us, outcome, billing_class,
+            usage_source, reserved_nanos, reserved_tokens, cost_nanos, cost_source, span_id, windows, wasted)
+        SELECT call_id, number, ?1, 1, target, kind, started_us, ?2, ?3, ?4, reserved_nanos, reserved_tokens,
+            coalesce(reserved_nanos, 0), CASE WHEN reserved_nanos IS NULL THEN ?5 ELSE ?6 END, span_id, windows, 1
+        FROM open_attempts o
+        WHERE NOT EXISTS (SELECT 1 FROM settled_attempts s WHERE s.call_id = o.call_id AND s.number = o.number)
+        RETURNING call_id, number, cost_nanos";
     let values = params![
-        call_id.bytes(),
-        number,
         RecordState::Recovered.number(),
         AttemptOutcome::Lost.number(),
         billing_number(Billing::Uncertain),
@@ -84,42 +73,40 @@ fn settle_attempt(file: &Connection, call_id: CallId, number: u32) -> Result<i64
         UNKNOWN_COST,
         ESTIMATED_COST,
     ];
-    let nanos = file
-        .prepare_cached(update)?
-        .query_row(values, |row| row.get(0))?;
-    sums::add_attempt(file, call_id, number)?;
-    Ok(nanos)
+    let mut insert = file.prepare(insert)?;
+    let settled = insert.query_map(values, |row| {
+        let call_id = CallId::from_bytes(row.get(0)?);
+        Ok((call_id, row.get(1)?, row.get(2)?))
+    })?;
+    settled.collect()
 }
 
-/// Settles a call by the sums over its attempts. What its caller saw was the end of the connection.
-fn settle_call(file: &Connection, call_id: CallId) -> Result<()> {
-    let has_attempts = "SELECT 1 FROM attempts WHERE call_id = ?1";
-    if !file
-        .prepare_cached(has_attempts)?
-        .exists([call_id.bytes()])?
-    {
-        // Its only intent was taken back.
-        file.prepare_cached("DELETE FROM calls WHERE call_id = ?1")?
-            .execute([call_id.bytes()])?;
-        return Ok(());
-    }
-    let update = "
-        UPDATE calls SET state = ?2, version = version + 1, code = ?3,
-            (attempts, input, output, cache_read, cache_write, cache_write_1h, reasoning,
-                cost_nanos, waste_nanos, estimated_nanos, cost_source) = (
-                SELECT count(*), sum(input), sum(output), sum(cache_read), sum(cache_write), sum(cache_write_1h),
-                    sum(reasoning), sum(cost_nanos), sum(wasted * cost_nanos),
-                    sum(CASE cost_source WHEN ?5 THEN cost_nanos ELSE 0 END),
-                    CASE WHEN max(cost_source IS ?4) THEN ?4
-                        WHEN min(cost_source) IS max(cost_source) THEN min(cost_source) ELSE 5 END
-                FROM attempts WHERE attempts.call_id = calls.call_id)
-        WHERE call_id = ?1";
-    file.prepare_cached(update)?.execute(params![
-        call_id.bytes(),
+/// Settles calls by the sums over their attempts. What their callers saw was the end of the connection.
+fn settle_calls(file: &Connection) -> Result<Vec<CallId>> {
+    let insert = "
+        INSERT INTO settled_calls (call_id, state, version, caller, team, organisation, key_id, scenario, label_set, trace_id,
+            started_us, code, attempts, input, output, cache_read, cache_write, cache_write_1h, reasoning, cost_nanos,
+            waste_nanos, estimated_nanos, cost_source)
+        SELECT c.call_id, ?1, 1, c.caller, c.team, c.organisation, c.key_id, c.scenario, c.label_set, c.trace_id,
+            c.call_started_us, ?2, count(*), sum(a.input), sum(a.output), sum(a.cache_read), sum(a.cache_write),
+            sum(a.cache_write_1h), sum(a.reasoning), sum(a.cost_nanos), sum(a.wasted * a.cost_nanos),
+            sum(CASE a.cost_source WHEN ?4 THEN a.cost_nanos ELSE 0 END),
+            CASE WHEN max(a.cost_source IS ?3) THEN ?3
+                WHEN min(a.cost_source) IS max(a.cost_source) THEN min(a.cost_source) ELSE 5 END
+        FROM (
+            SELECT DISTINCT call_id, caller, team, organisation, key_id, scenario, label_set, trace_id, call_started_us
+            FROM open_attempts o
+            WHERE NOT EXISTS (SELECT 1 FROM settled_calls s WHERE s.call_id = o.call_id)
+        ) c CROSS JOIN settled_attempts a ON a.call_id = c.call_id
+        GROUP BY c.call_id
+        RETURNING call_id";
+    let values = params![
         RecordState::Recovered.number(),
         code_number(Code::Unavailable),
         UNKNOWN_COST,
         ESTIMATED_COST,
-    ])?;
-    sums::add_call(file, call_id)
+    ];
+    let mut insert = file.prepare(insert)?;
+    let settled = insert.query_map(values, |row| Ok(CallId::from_bytes(row.get(0)?)))?;
+    settled.collect()
 }

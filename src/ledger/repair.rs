@@ -14,7 +14,7 @@ use rusqlite::{Connection, OpenFlags, params_from_iter};
 use super::call_id::CallId;
 use super::files::{Files, LedgerFile, with_suffix};
 use super::open::{OpenError, check, claim, is_damage};
-use super::schema::SchemaError;
+use super::schema::{self, SchemaError};
 use super::settings::Durability;
 use super::sums;
 
@@ -167,16 +167,26 @@ fn sums_of(file: &Connection) -> rusqlite::Result<FileSums> {
 }
 
 /// Tables that name texts, which come first, and tables of rows; each with its key.
-const TABLES: [(&str, &str); 8] = [
+const TABLES: [(&str, &str); 9] = [
     ("names", "id"),
     ("windows", "id"),
     ("targets", "id"),
     ("label_sets", "id"),
-    ("calls", "call_id"),
-    ("attempts", "call_id, number"),
+    ("settled_calls", "call_id"),
+    ("settled_attempts", "call_id, number"),
+    ("open_attempts", "call_id, number"),
     ("skips", "call_id, position"),
     ("corrections", "call_id, number, version"),
 ];
+
+/// What a table is called in files of earlier releases.
+fn earlier(table: &str) -> &str {
+    match table {
+        "settled_calls" => "calls",
+        "settled_attempts" => "attempts",
+        other => other,
+    }
+}
 
 /// The sums of days that have no rows any more.
 const SUMS: [(&str, &str); 6] = [
@@ -195,10 +205,14 @@ fn salvage(damaged: &Connection, new: &mut Connection, file: LedgerFile) -> rusq
         LedgerFile::Usage => &SUMS,
     };
     for (table, key) in TABLES.iter().chain(sums) {
-        copy(damaged, &transaction, table, &format!("{key} ASC"))?;
         let backwards = key.replace(',', " DESC,");
-        copy(damaged, &transaction, table, &format!("{backwards} DESC"))?;
+        let is_there = damaged.prepare(&format!("SELECT 1 FROM {table}")).is_ok();
+        let from = if is_there { table } else { earlier(table) };
+        for order in [format!("{key} ASC"), format!("{backwards} DESC")] {
+            copy(damaged, &transaction, (from, table), &order)?;
+        }
     }
+    transaction.execute_batch(schema::MOVE_OPEN)?;
     name_what_is_lost(&transaction)?;
     if let LedgerFile::Day(_) = file {
         sum_up(&transaction)?;
@@ -206,9 +220,15 @@ fn salvage(damaged: &Connection, new: &mut Connection, file: LedgerFile) -> rusq
     transaction.commit()
 }
 
-/// Copies rows until the damage, or the end. A damaged table is no failure.
-fn copy(damaged: &Connection, new: &Connection, table: &str, order: &str) -> rusqlite::Result<()> {
-    let select = format!("SELECT * FROM {table} NOT INDEXED ORDER BY {order}");
+/// Copies rows from one table to another until the damage, or the end. A damaged table is no failure, and neither is one that
+/// there is not.
+fn copy(
+    damaged: &Connection,
+    new: &Connection,
+    (from, table): (&str, &str),
+    order: &str,
+) -> rusqlite::Result<()> {
+    let select = format!("SELECT * FROM {from} NOT INDEXED ORDER BY {order}");
     let Ok(mut select) = damaged.prepare(&select) else {
         return Ok(());
     };
@@ -260,7 +280,7 @@ fn name_what_is_lost(new: &Connection) -> rusqlite::Result<()> {
         ))?;
     }
     new.execute_batch(
-        "INSERT OR IGNORE INTO label_sets
+        "INSERT OR IGNORE INTO label_sets (id, text, summed)
              SELECT DISTINCT label_set, json_object('(lost)', '' || label_set), label_set FROM calls;
          UPDATE label_sets SET summed = id WHERE summed NOT IN (SELECT id FROM label_sets);",
     )
@@ -268,12 +288,12 @@ fn name_what_is_lost(new: &Connection) -> rusqlite::Result<()> {
 
 /// Makes the sums of everything that is settled.
 fn sum_up(new: &Connection) -> rusqlite::Result<()> {
-    let mut attempts = new.prepare("SELECT call_id, number FROM attempts WHERE state <> 1")?;
+    let mut attempts = new.prepare("SELECT call_id, number FROM settled_attempts")?;
     let mut rows = attempts.query([])?;
     while let Some(row) = rows.next()? {
         sums::add_attempt(new, CallId::from_bytes(row.get(0)?), row.get(1)?)?;
     }
-    let mut calls = new.prepare("SELECT call_id, latency_us, code FROM calls WHERE state <> 1")?;
+    let mut calls = new.prepare("SELECT call_id, latency_us, code FROM settled_calls")?;
     let mut rows = calls.query([])?;
     while let Some(row) = rows.next()? {
         let call_id = CallId::from_bytes(row.get(0)?);

@@ -1,6 +1,7 @@
 //! Which tables does a file of the ledger have? Those of a day, and those that outlive it.
 //!
-//! A file holds the calls of one UTC day. `usage.db` has the same tables: it keeps the sums of days whose files are
+//! A file holds the calls of one UTC day: a small row for each attempt before it is sent, and the whole rows once they are
+//! settled. The views `calls` and `attempts` show both. `usage.db` has the same tables: it keeps the sums of days whose files are
 //! gone, and no calls. All texts that repeat are interned: rows hold integers. The interned text with the id 0 is the
 //! empty one, so that no column that names one is ever NULL.
 //!
@@ -21,6 +22,29 @@ pub const SLOT_US: i64 = 30 * 60 * 1_000_000;
 
 /// Length of a slot of `spend_slots`, in microseconds: a quarter of an hour, on which the days of every zone begin.
 pub const SPEND_SLOT_US: i64 = 15 * 60 * 1_000_000;
+
+/// Moves open rows of a file that was written before there was a table for them.
+macro_rules! move_open {
+    () => {
+        "
+INSERT INTO open_attempts
+SELECT a.call_id, a.number, a.target, a.kind, a.started_us, a.span_id, a.reserved_nanos, a.reserved_tokens, a.windows,
+    c.caller, c.team, c.organisation, c.key_id, c.scenario, c.label_set, c.trace_id, c.started_us
+FROM settled_attempts a CROSS JOIN settled_calls c ON c.call_id = a.call_id
+WHERE a.state = 1;
+INSERT OR IGNORE INTO open_attempts
+SELECT a.call_id, a.number, a.target, a.kind, a.started_us, a.span_id, a.reserved_nanos, a.reserved_tokens, a.windows,
+    c.caller, c.team, c.organisation, c.key_id, c.scenario, c.label_set, c.trace_id, c.started_us
+FROM settled_calls c CROSS JOIN settled_attempts a ON a.call_id = c.call_id
+WHERE c.state = 1;
+DELETE FROM settled_attempts WHERE state = 1;
+DELETE FROM settled_calls WHERE state = 1;
+"
+    };
+}
+
+/// The statements that move open rows which were copied from a file of an earlier release.
+pub(super) const MOVE_OPEN: &str = move_open!();
 
 /// What leads from an empty file to the tables of today, in order. Each is applied once; what has been released is never
 /// changed.
@@ -288,7 +312,74 @@ SELECT slot, caller, team, organisation, key_id, scenario, target, label_set, 0,
     waste_nanos, 0 FROM spend_slots;
 DROP TABLE spend_slots;
 ALTER TABLE new_spend_slots RENAME TO spend_slots;
-"];
+", concat!("
+-- Rows of settled attempts and calls are written once and never while they are under way. Those under way have one small row
+-- each in `open_attempts`, so that little has to be written before an attempt is sent.
+ALTER TABLE calls RENAME TO settled_calls;
+ALTER TABLE attempts RENAME TO settled_attempts;
+
+-- Attempts that are under way, and settled attempts of calls that are under way. The call of each is told with it.
+CREATE TABLE open_attempts (
+    call_id             BLOB    NOT NULL,
+    number              INTEGER NOT NULL,
+    target              INTEGER NOT NULL,
+    kind                INTEGER NOT NULL,
+    started_us          INTEGER NOT NULL,
+    span_id             BLOB    NOT NULL,
+    reserved_nanos      INTEGER,
+    reserved_tokens     INTEGER,
+    windows             INTEGER NOT NULL,
+    caller              INTEGER NOT NULL,
+    team                INTEGER NOT NULL,
+    organisation        INTEGER NOT NULL,
+    key_id              INTEGER NOT NULL,
+    scenario            INTEGER NOT NULL,
+    label_set           INTEGER NOT NULL,
+    trace_id            BLOB    NOT NULL,
+    call_started_us     INTEGER NOT NULL,
+    PRIMARY KEY (call_id, number)
+) STRICT, WITHOUT ROWID;
+", move_open!(), "
+DROP INDEX calls_open;
+DROP INDEX attempts_open;
+
+-- `account`: whose calls brought it first: a team, or an organisation for calls without one.
+ALTER TABLE label_sets ADD COLUMN account INTEGER NOT NULL DEFAULT 0;
+
+-- All calls, with the columns of settled ones. Each column has the same type in both, without which SQLite would read all
+-- rows before it sorts them.
+CREATE VIEW calls AS
+SELECT call_id, state, version, caller, team, organisation, key_id, scenario, label_set, trace_id, started_us, code, reason,
+    attempts, rescued, target, latency_us, first_content_us, overhead_us, input, output, cache_read, cache_write, cache_write_1h,
+    reasoning, cost_nanos, waste_nanos, estimated_nanos, cost_source
+FROM settled_calls
+UNION ALL
+SELECT call_id, CAST(1 AS INTEGER), CAST(0 AS INTEGER), caller, team, organisation, key_id, scenario, label_set, trace_id,
+    call_started_us, CAST(NULL AS INTEGER), CAST(0 AS INTEGER), CAST(0 AS INTEGER), CAST(0 AS INTEGER), CAST(0 AS INTEGER),
+    CAST(NULL AS INTEGER), CAST(NULL AS INTEGER), CAST(NULL AS INTEGER), CAST(NULL AS INTEGER), CAST(NULL AS INTEGER),
+    CAST(NULL AS INTEGER), CAST(NULL AS INTEGER), CAST(NULL AS INTEGER), CAST(NULL AS INTEGER), CAST(0 AS INTEGER),
+    CAST(0 AS INTEGER), CAST(0 AS INTEGER), CAST(NULL AS INTEGER)
+FROM open_attempts o
+WHERE NOT EXISTS (SELECT 1 FROM settled_calls s WHERE s.call_id = o.call_id)
+    AND number = (SELECT min(number) FROM open_attempts first WHERE first.call_id = o.call_id);
+
+-- All attempts, likewise.
+CREATE VIEW attempts AS
+SELECT call_id, number, state, version, target, kind, started_us, outcome, reason, billing_class, latency_us,
+    first_content_us, input, output, cache_read, cache_write, cache_write_1h, reasoning, tool_uses, usage_source, service_tier,
+    price_id, reserved_nanos, reserved_tokens, cost_nanos, cost_source, provider_cost_nanos, provider_request_id,
+    response_model, span_id, is_priceable, windows, wasted
+FROM settled_attempts
+UNION ALL
+SELECT call_id, number, CAST(1 AS INTEGER), CAST(0 AS INTEGER), target, kind, started_us, CAST(NULL AS INTEGER),
+    CAST(0 AS INTEGER), CAST(NULL AS INTEGER), CAST(NULL AS INTEGER), CAST(NULL AS INTEGER), CAST(NULL AS INTEGER),
+    CAST(NULL AS INTEGER), CAST(NULL AS INTEGER), CAST(NULL AS INTEGER), CAST(NULL AS INTEGER), CAST(NULL AS INTEGER),
+    CAST(NULL AS TEXT), CAST(NULL AS INTEGER), CAST(NULL AS INTEGER), CAST(0 AS INTEGER), reserved_nanos, reserved_tokens,
+    CAST(0 AS INTEGER), CAST(NULL AS INTEGER), CAST(NULL AS INTEGER), CAST(NULL AS TEXT), CAST(NULL AS TEXT), span_id,
+    CAST(NULL AS INTEGER), windows, CAST(0 AS INTEGER)
+FROM open_attempts o
+WHERE NOT EXISTS (SELECT 1 FROM settled_attempts s WHERE s.call_id = o.call_id AND s.number = o.number);
+")];
 
 /// Why the tables of a file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -352,6 +443,16 @@ pub fn version(connection: &Connection) -> Result<i64, SchemaError> {
 mod tests {
     use super::*;
 
+    /// How SQLite would answer a question.
+    fn plan(connection: &Connection, sql: &str) -> String {
+        let mut explain = connection
+            .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
+            .unwrap();
+        let steps = explain.query_map([], |row| row.get::<_, String>("detail"));
+        let steps: Vec<_> = steps.unwrap().map(Result::unwrap).collect();
+        steps.join("\n")
+    }
+
     fn migrated() -> Connection {
         let mut connection = Connection::open_in_memory().unwrap();
         migrate(&mut connection).unwrap();
@@ -367,9 +468,9 @@ mod tests {
         assert_eq!(version(&connection).unwrap(), VERSION);
         let count = |sql| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
         let tables = "SELECT count(*) FROM sqlite_schema WHERE type = 'table'";
-        assert_eq!(count(tables).unwrap(), 14);
+        assert_eq!(count(tables).unwrap(), 15);
         let strict = "SELECT count(*) FROM pragma_table_list WHERE schema = 'main' AND strict";
-        assert_eq!(count(strict).unwrap(), 14);
+        assert_eq!(count(strict).unwrap(), 15);
     }
 
     #[test]
@@ -398,6 +499,61 @@ mod tests {
     }
 
     #[test]
+    fn what_was_open_in_a_file_of_the_third_version_is_open_still() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(&MIGRATIONS[..3].concat()).unwrap();
+        // A settled call; one with a settled and an open attempt; one whose attempt is read on; one without an attempt.
+        connection
+            .execute_batch(
+                "INSERT INTO calls (call_id, state, version, caller, team, organisation, key_id, scenario, label_set, trace_id,
+                     started_us)
+                 SELECT x'0a', 2, 1, 1, 2, 3, 4, 5, 6, x'07', 8
+                 UNION ALL SELECT x'0b', 1, 0, 1, 2, 3, 4, 5, 6, x'07', 8
+                 UNION ALL SELECT x'0c', 2, 1, 1, 2, 3, 4, 5, 6, x'07', 8
+                 UNION ALL SELECT x'0d', 1, 0, 1, 2, 3, 4, 5, 6, x'07', 8;
+                 INSERT INTO attempts (call_id, number, state, version, target, kind, started_us, span_id, reserved_nanos)
+                 VALUES (x'0a', 1, 2, 1, 0, 1, 9, x'01', 10), (x'0b', 1, 2, 1, 0, 1, 9, x'02', 10),
+                     (x'0b', 2, 1, 0, 0, 3, 9, x'03', 10), (x'0c', 1, 1, 0, 0, 1, 9, x'04', 10);",
+            )
+            .unwrap();
+        let set = |name: &str, value: i64| connection.pragma_update(None, name, value).unwrap();
+        set("application_id", APPLICATION_ID);
+        set("user_version", 3);
+        let rows = |connection: &Connection| {
+            let told = "
+                SELECT group_concat(row, ' ') FROM (
+                    SELECT hex(call_id) || state AS row FROM calls WHERE call_id <> x'0d'
+                    UNION ALL SELECT hex(span_id) || number || state || reserved_nanos FROM attempts ORDER BY 1)";
+            connection
+                .query_row(told, [], |row| row.get::<_, String>(0))
+                .unwrap()
+        };
+        let before = rows(&connection);
+
+        migrate(&mut connection).unwrap();
+
+        assert_eq!(rows(&connection), before);
+        let count = |sql| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+        assert_eq!(count("SELECT count(*) FROM calls").unwrap(), 3);
+        assert_eq!(count("SELECT count(*) FROM settled_calls").unwrap(), 2);
+        assert_eq!(count("SELECT count(*) FROM open_attempts").unwrap(), 3);
+    }
+
+    #[test]
+    fn a_view_of_all_calls_is_read_by_the_indexes_of_the_settled_ones() {
+        let connection = migrated();
+        let sql = "SELECT * FROM calls WHERE caller = 7 AND call_id < x'ff' ORDER BY call_id DESC";
+        let plan = plan(&connection, sql);
+
+        println!("{plan}");
+        assert!(
+            plan.contains("settled_calls USING INDEX calls_by_caller"),
+            "{plan}"
+        );
+        assert!(!plan.contains("TEMP B-TREE"), "{plan}");
+    }
+
+    #[test]
     fn tables_of_a_later_version_are_refused_and_left_alone() {
         let mut connection = migrated();
         connection
@@ -421,11 +577,9 @@ mod tests {
     }
 
     #[test]
-    fn open_rows_troubled_calls_and_unknown_costs_are_found_by_an_index() {
+    fn troubled_calls_and_unknown_costs_are_found_by_an_index() {
         let connection = migrated();
         for (sql, index) in [
-            ("SELECT * FROM attempts WHERE state = 1", "attempts_open"),
-            ("SELECT * FROM calls WHERE state = 1", "calls_open"),
             (
                 "SELECT * FROM calls WHERE code <> 0 OR rescued",
                 "calls_troubled",
@@ -436,10 +590,7 @@ mod tests {
             ),
             ("SELECT * FROM calls WHERE team = 7", "calls_by_team"),
         ] {
-            let explain = format!("EXPLAIN QUERY PLAN {sql}");
-            let plan: String = connection
-                .query_row(&explain, [], |row| row.get("detail"))
-                .unwrap();
+            let plan = plan(&connection, sql);
             assert!(plan.contains(index), "{sql}: {plan}");
         }
     }

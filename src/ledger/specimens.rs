@@ -147,7 +147,29 @@ impl Specimen {
         let call_id = CallId::from_bytes(id);
         let name = |text| name(file, text);
         let answered = attempts.iter().find(|attempt| attempt.has_succeeded);
-        let state = if *is_open { 1 } else { 2 };
+        if *is_open {
+            for (position, attempt) in attempts.iter().enumerate() {
+                file.prepare_cached(
+                    "INSERT INTO open_attempts (call_id, number, target, kind, started_us, span_id, windows, caller, team, \
+                     organisation, key_id, scenario, label_set, trace_id, call_started_us) \
+                     VALUES (?1, ?2, ?3, 1, ?4, x'0102030405060708', 0, ?5, ?6, ?7, 0, ?8, ?9, ?1, ?4)",
+                )
+                .unwrap()
+                .execute(params![
+                    id,
+                    i64::try_from(position).unwrap() + 1,
+                    target(file, attempt.model),
+                    at,
+                    name(caller),
+                    name(team),
+                    name(organisation),
+                    name(scenario),
+                    label_set(file, labels),
+                ])
+                .unwrap();
+            }
+            return call_id;
+        }
         let total = |count: fn(&AttemptSpecimen) -> Option<i64>| -> Option<i64> {
             attempts
                 .iter()
@@ -163,15 +185,14 @@ impl Specimen {
         };
         let is_unknown = attempts.iter().any(|attempt| attempt.source == 3);
         file.prepare_cached(
-            "INSERT INTO calls (call_id, state, version, caller, team, organisation, key_id, scenario, label_set, trace_id, \
+            "INSERT INTO settled_calls (call_id, state, version, caller, team, organisation, key_id, scenario, label_set, trace_id, \
              started_us, code, attempts, rescued, target, latency_us, input, output, cache_read, cost_nanos, waste_nanos, \
-             estimated_nanos, cost_source) VALUES (?1, ?2, 1, ?3, ?4, ?5, 0, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, \
-             ?16, ?17, ?18, ?19, ?20, ?21)",
+             estimated_nanos, cost_source) VALUES (?1, 2, 1, ?2, ?3, ?4, 0, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, \
+             ?16, ?17, ?18, ?19, ?20)",
         )
         .unwrap()
         .execute(params![
             id,
-            state,
             name(caller),
             name(team),
             name(organisation),
@@ -179,11 +200,11 @@ impl Specimen {
             label_set(file, labels),
             id,
             at,
-            (!is_open).then_some(*code),
+            *code,
             i64::try_from(attempts.len()).unwrap(),
             *code == 0 && attempts.len() > 1,
             answered.map_or(0, |attempt| target(file, attempt.model)),
-            (!is_open).then_some(*latency_us),
+            *latency_us,
             total(|attempt| attempt.input),
             total(|attempt| attempt.output),
             total(|attempt| attempt.cache_read),
@@ -195,15 +216,14 @@ impl Specimen {
         .unwrap();
         for (position, attempt) in attempts.iter().enumerate() {
             file.prepare_cached(
-                "INSERT INTO attempts (call_id, number, state, version, target, kind, started_us, outcome, billing_class, \
+                "INSERT INTO settled_attempts (call_id, number, state, version, target, kind, started_us, outcome, billing_class, \
                  latency_us, input, output, cache_read, usage_source, price_id, cost_nanos, cost_source, span_id, wasted) \
-                 VALUES (?1, ?2, ?3, 1, ?4, 1, ?5, ?6, 1, ?7, ?8, ?9, ?10, 1, ?11, ?12, ?13, x'0102030405060708', ?6 > 1)",
+                 VALUES (?1, ?2, 2, 1, ?3, 1, ?4, ?5, 1, ?6, ?7, ?8, ?9, 1, ?10, ?11, ?12, x'0102030405060708', ?5 > 1)",
             )
             .unwrap()
             .execute(params![
                 id,
                 i64::try_from(position).unwrap() + 1,
-                state,
                 target(file, attempt.model),
                 at,
                 if attempt.has_succeeded { 1 } else { 2 },
@@ -217,11 +237,9 @@ impl Specimen {
             ])
             .unwrap();
         }
-        if !is_open {
-            sums::add_call(file, call_id).unwrap();
-            if *code == 0 {
-                sums::add_latency(file, call_id, *latency_us).unwrap();
-            }
+        sums::add_call(file, call_id).unwrap();
+        if *code == 0 {
+            sums::add_latency(file, call_id, *latency_us).unwrap();
         }
         call_id
     }

@@ -92,7 +92,7 @@ fn target() -> TargetName {
     }
 }
 
-fn intent(call: &Arc<CallStart>, number: u32) -> Intent {
+pub(super) fn intent(call: &Arc<CallStart>, number: u32) -> Intent {
     Intent {
         call: Arc::clone(call),
         number,
@@ -166,6 +166,10 @@ fn call_end(call: &CallStart, nanos: i64) -> CallSettlement {
 
 pub(super) async fn whole_call(ledger: &Ledger, call: &Arc<CallStart>, nanos: i64) {
     ledger.intent(intent(call, 1)).await.unwrap();
+    ends(ledger, call, nanos);
+}
+
+pub(super) fn ends(ledger: &Ledger, call: &CallStart, nanos: i64) {
     ledger.settle_attempt(end(call, 1, nanos));
     ledger.settle_call(call_end(call, nanos));
 }
@@ -493,6 +497,9 @@ async fn what_cannot_be_trusted_is_told_with_its_name() {
     let ledger = data.open();
     whole_call(&ledger, &call(EVENING_MS, 1), 1).await;
     ledger.close().await;
+    let page_of_calls: i64 =
+        data.read("SELECT rootpage FROM sqlite_schema WHERE name = 'settled_calls'");
+    let page_of_calls = usize::try_from(page_of_calls).unwrap();
     let sound = fs::read(data.day()).unwrap();
     let told = || Ledger::open(&data.settings(), evening()).unwrap_err();
 
@@ -503,7 +510,7 @@ async fn what_cannot_be_trusted_is_told_with_its_name() {
     .unwrap();
     let garbage = told();
     let mut damaged = sound.clone();
-    let page = damaged.len() / 4096 / 2 * 4096;
+    let page = (page_of_calls - 1) * 4096;
     damaged[page..page + 4096].fill(0x5a);
     fs::write(data.day(), damaged).unwrap();
     let page = told();

@@ -116,7 +116,7 @@ impl Ledger {
         let file = files.open_to_read(LedgerFile::Day(day))?;
         let mut texts = KnownTexts::default();
         let calls = "
-            SELECT call_id FROM calls WHERE cost_source = 3 AND call_id > ?1 ORDER BY call_id LIMIT ?2";
+            SELECT call_id FROM settled_calls WHERE cost_source = 3 AND call_id > ?1 ORDER BY call_id LIMIT ?2";
         let after = after.map_or([0; 16], |call| *call.bytes());
         let calls: Vec<[u8; 16]> = file
             .prepare(calls)?
@@ -124,8 +124,8 @@ impl Ledger {
             .collect::<rusqlite::Result<_>>()?;
         let sql = format!(
             "SELECT {ATTEMPT_COLUMNS}, version, is_priceable,
-                 (SELECT text FROM windows WHERE id = attempts.windows) AS reserved_in
-             FROM attempts
+                 (SELECT text FROM windows WHERE id = settled_attempts.windows) AS reserved_in
+             FROM settled_attempts
              WHERE call_id = ?1 AND cost_source = ?2 AND state = ?3 AND started_us >= ?4 AND started_us < ?5
              ORDER BY number"
         );
@@ -159,7 +159,7 @@ impl Ledger {
             }
             let caller = "
                 SELECT caller.text, team.text, organisation.text, key.text, scenario.text, l.text
-                FROM calls c
+                FROM settled_calls c
                 JOIN names caller ON caller.id = c.caller
                 JOIN names team ON team.id = c.team
                 JOIN names organisation ON organisation.id = c.organisation

@@ -183,24 +183,36 @@ fn read_attempts(
     since: SystemTime,
     rows: &mut Vec<UsedRow>,
 ) -> Result<(), SchemaError> {
+    // Settled attempts of settled calls, and those that are under way or whose calls are.
     let mut select = file.prepare(
-        "SELECT a.started_us, caller.text, team.text, organisation.text, key.text, scenario.text, t.provider, t.model,
+        "WITH found AS (
+             SELECT a.started_us, c.caller, c.team, c.organisation, c.key_id, c.scenario, a.target, c.label_set, a.number,
+                 a.state, a.reserved_tokens, a.input, a.output, a.cost_nanos, a.wasted, a.cost_source, a.usage_source,
+                 a.reserved_nanos
+             FROM settled_attempts a CROSS JOIN settled_calls c ON c.call_id = a.call_id
+             WHERE a.call_id >= ?1 AND a.started_us >= ?2
+                 AND NOT EXISTS (SELECT 1 FROM open_attempts o WHERE o.call_id = a.call_id AND o.number = a.number)
+             UNION ALL
+             SELECT o.started_us, o.caller, o.team, o.organisation, o.key_id, o.scenario, o.target, o.label_set, o.number,
+                 coalesce(a.state, 1), o.reserved_tokens, a.input, a.output, coalesce(a.cost_nanos, 0),
+                 coalesce(a.wasted, 0), a.cost_source, a.usage_source, o.reserved_nanos
+             FROM open_attempts o LEFT JOIN settled_attempts a ON a.call_id = o.call_id AND a.number = o.number
+             WHERE o.call_id >= ?1 AND o.started_us >= ?2)
+         SELECT a.started_us, caller.text, team.text, organisation.text, key.text, scenario.text, t.provider, t.model,
              l.text, a.number = 1, 1,
              CASE a.state WHEN 3 THEN coalesce(a.reserved_tokens, 0)
                  ELSE coalesce(a.input, 0) + coalesce(a.output, 0) END,
              a.cost_nanos, a.wasted * a.cost_nanos,
              CASE WHEN a.cost_source IS 3 THEN 2 + a.wasted ELSE a.usage_source IS 2 OR a.cost_source IS 2 END,
              coalesce(a.reserved_nanos, 0), ''
-         FROM attempts a
-         JOIN calls c USING (call_id)
-         JOIN names caller ON caller.id = c.caller
-         JOIN names team ON team.id = c.team
-         JOIN names organisation ON organisation.id = c.organisation
-         JOIN names key ON key.id = c.key_id
-         JOIN names scenario ON scenario.id = c.scenario
+         FROM found a
+         JOIN names caller ON caller.id = a.caller
+         JOIN names team ON team.id = a.team
+         JOIN names organisation ON organisation.id = a.organisation
+         JOIN names key ON key.id = a.key_id
+         JOIN names scenario ON scenario.id = a.scenario
          JOIN targets t ON t.id = a.target
-         JOIN label_sets l ON l.id = c.label_set
-         WHERE a.call_id >= ?1 AND a.started_us >= ?2",
+         JOIN label_sets l ON l.id = a.label_set",
     )?;
     // The ids of calls begin with their time.
     let first_ms = unix_us(since - LONGEST_CALL) / 1_000;

@@ -24,7 +24,10 @@ pub enum UnheldLimits {
 /// The limits of a service. Their counters begin with what this ledger has recorded.
 pub(super) fn book(limits: Limits, ledger: Ledger) -> Arc<LimitBook> {
     let used = move |asked: UseAsked| match ledger.files() {
-        Some(files) => asked.read(files),
+        Some(files) => {
+            ledger.catch_up();
+            asked.read(files)
+        }
         None => Ok(Vec::new()),
     };
     Arc::new(LimitBook::new(limits, Box::new(used)))

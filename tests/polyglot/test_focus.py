@@ -50,9 +50,9 @@ def age(data: Path) -> None:
         with sqlite3.connect(path) as file:
             for (old,) in file.execute("SELECT call_id FROM calls").fetchall():
                 new = (int.from_bytes(old[:6], "big") - by).to_bytes(6, "big") + old[6:]
-                for table in ("calls", "attempts", "skips", "corrections"):
+                for table in ("settled_calls", "settled_attempts", "skips", "corrections"):
                     file.execute(f"UPDATE {table} SET call_id = ? WHERE call_id = ?", (new, old))
-            for table in ("calls", "attempts"):
+            for table in ("settled_calls", "settled_attempts"):
                 file.execute(f"UPDATE {table} SET started_us = started_us - ?", (by * 1_000,))
 
 

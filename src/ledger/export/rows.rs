@@ -296,7 +296,7 @@ impl WantedCalls {
             sql.push_str(" AND ? IN (caller, team, organisation)");
             values.push(Value::Integer(number));
         }
-        let is_open = "(state = 1 OR EXISTS (SELECT 1 FROM attempts WHERE call_id = calls.call_id AND state = 1))";
+        let is_open = "call_id IN (SELECT call_id FROM open_attempts)";
         let open = file
             .connection
             .prepare_cached(&format!("{sql} AND {is_open} LIMIT 1"))?

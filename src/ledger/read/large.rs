@@ -1,6 +1,7 @@
 //! How long do questions to a large ledger take? Run by hand, with `MODELWAY_LEDGER_ROWS` calls (a million if it is not set):
 //! `cargo test --release --lib ledger::read::large -- --ignored --nocapture`.
 
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use rusqlite::Connection;
@@ -9,8 +10,11 @@ use crate::error::Code;
 use crate::ledger::call_id::{CallId, Day};
 use crate::ledger::counts::now;
 use crate::ledger::retention::drop_old;
+use crate::ledger::rows::CallStart;
 use crate::ledger::settings::Settings;
 use crate::ledger::specimens::{MIDDAY, Specimen};
+use crate::ledger::tests::{EVENING_MS, call, ends, intent};
+use crate::ledger::{Ledger, LedgerFile};
 
 use super::calls::{self, first_id};
 use super::files::LedgerFiles;
@@ -30,12 +34,12 @@ INSERT INTO names SELECT i, CASE WHEN i <= 200 THEN 'caller-' || i WHEN i <= 220
 WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 12)
 INSERT INTO targets SELECT i, 'provider-' || (i % 4) || '/model-' || i, 'provider-' || (i % 4), 'model-' || i FROM n;
 WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 50)
-INSERT INTO label_sets SELECT i, json_object('product', 'p' || (i % 10), 'region', 'r' || (i / 10)), i FROM n;";
+INSERT INTO label_sets (id, text, summed) SELECT i, json_object('product', 'p' || (i % 10), 'region', 'r' || (i / 10)), i FROM n;";
 
 /// The calls of a day: `?1` of them from the millisecond `?2` on.
 const CALLS: &str = "
 WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < ?1)
-INSERT INTO calls (call_id, state, version, caller, team, organisation, key_id, scenario, label_set, trace_id, started_us, code,
+INSERT INTO settled_calls (call_id, state, version, caller, team, organisation, key_id, scenario, label_set, trace_id, started_us, code,
     attempts, rescued, target, latency_us, overhead_us, input, output, cost_nanos, cost_source)
 SELECT unhex(format('%012x%020x', ms, i)), 2, 1, caller, 201 + caller % 20, 231, 0, 221 + r % 10, 1 + r % 50,
     unhex(format('%032x', i)), ms * 1000, CASE WHEN r % 100 = 0 THEN 14 ELSE 0 END, 1, r % 97 = 0, 1 + r % 12,
@@ -43,20 +47,20 @@ SELECT unhex(format('%012x%020x', ms, i)), 2, 1, caller, 201 + caller % 20, 231,
 FROM (SELECT i, ?2 + i * 86400000 / ?1 AS ms, abs(random() % 1000000) AS r, 1 + abs(random() % 200) AS caller FROM n)";
 
 const ATTEMPTS: &str = "
-INSERT INTO attempts (call_id, number, state, version, target, kind, started_us, outcome, billing_class, latency_us, input, output,
+INSERT INTO settled_attempts (call_id, number, state, version, target, kind, started_us, outcome, billing_class, latency_us, input, output,
     usage_source, cost_nanos, cost_source, span_id)
 SELECT call_id, 1, 2, 1, target, 1, started_us, 1, 1, latency_us, input, output, 1, cost_nanos, cost_source,
-    x'0102030405060708' FROM calls;
+    x'0102030405060708' FROM settled_calls;
 INSERT INTO usage_slots
 SELECT started_us - started_us % 1800000000, caller, team, organisation, scenario, target, code, count(*), sum(code <> 0),
     sum(rescued), sum(attempts), sum(input), sum(output), 0, 0, 0, 0, sum(cost_nanos), 0, 0, sum(cost_source IS 3)
-FROM calls GROUP BY 1, 2, 3, 4, 5, 6, 7;
+FROM settled_calls GROUP BY 1, 2, 3, 4, 5, 6, 7;
 INSERT INTO label_slots
 SELECT started_us - started_us % 1800000000, team, label_set, count(*), sum(attempts), sum(input), sum(output), 0, 0, 0, 0,
     sum(cost_nanos), 0, 0, sum(cost_source IS 3)
-FROM calls GROUP BY 1, 2, 3;
+FROM settled_calls GROUP BY 1, 2, 3;
 INSERT INTO latency_slots
-SELECT started_us - started_us % 1800000000, scenario, target, 100 + latency_us % 40, count(*) FROM calls GROUP BY 1, 2, 3, 4;";
+SELECT started_us - started_us % 1800000000, scenario, target, 100 + latency_us % 40, count(*) FROM settled_calls GROUP BY 1, 2, 3, 4;";
 
 fn fill(file: &Connection, day: Day, calls: i64) {
     let moment = file.unchecked_transaction().unwrap();
@@ -80,6 +84,66 @@ fn times(count: usize, mut ask: impl FnMut()) -> (f64, f64) {
     times.sort_unstable();
     let at = |percent: usize| times[(count * percent / 100).min(count - 1)].as_secs_f64() * 1e3;
     (at(50), at(99))
+}
+
+/// How long calls wait for their rows, a thousand calls a second, in a file that is large and is held by a reader.
+fn intents_beside_a_reader(specimen: &Specimen, day: Day) {
+    let settings = Settings {
+        path: Some(specimen.data.clone()),
+        ..Settings::default()
+    };
+    let moment = UNIX_EPOCH + Duration::from_micros(MIDDAY.unsigned_abs());
+    let (ledger, _) = Ledger::open(&settings, moment).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    let reader = specimen.files().open_to_read(LedgerFile::Day(day)).unwrap();
+    // The first rows of a file read what the writer needs of it.
+    runtime.block_on(intents(&ledger, 0));
+    let told = |what: &str, series| {
+        let mut times = runtime.block_on(intents(&ledger, series));
+        times.sort_unstable();
+        let at = |thousandth: usize| times[times.len() * thousandth / 1_000].as_secs_f64() * 1e3;
+        println!(
+            "INTENT at 1,000 calls a second, {what}: p50 {:.2} ms, p99 {:.2} ms, p99.9 {:.2} ms",
+            at(500),
+            at(990),
+            at(999)
+        );
+    };
+    told("alone", 1);
+    reader
+        .execute_batch("BEGIN; SELECT count(*) FROM calls WHERE caller = 7;")
+        .unwrap();
+    told("beside a reader that holds the file", 2);
+    told("beside a reader that still holds it", 3);
+    reader.execute_batch("COMMIT").unwrap();
+    told("alone again", 4);
+    runtime.block_on(ledger.close());
+}
+
+/// The times of the intents of a thousand calls a second for five seconds.
+async fn intents(ledger: &Ledger, series: u64) -> Vec<Duration> {
+    let mut calls = tokio::task::JoinSet::new();
+    let mut ticks = tokio::time::interval(Duration::from_millis(1));
+    for number in 0..5_000_u64 {
+        ticks.tick().await;
+        let ledger = ledger.clone();
+        calls.spawn(async move {
+            let call = CallStart {
+                trace_id: [(); 16].map(|()| fastrand::u8(..)),
+                ..(*call(EVENING_MS + series * 10_000 + number, 1)).clone()
+            };
+            let call = Arc::new(call);
+            let begin = now();
+            ledger.intent(intent(&call, 1)).await.unwrap();
+            let time = begin.elapsed();
+            ends(&ledger, &call, 1);
+            time
+        });
+    }
+    calls.join_all().await
 }
 
 #[test]
@@ -230,6 +294,7 @@ fn questions_to_a_large_ledger_are_answered_in_time() {
     }
     println!("the slowest p99 of ListCalls: {worst:.1} ms");
     drop(files);
+    intents_beside_a_reader(&ledger, last);
     let oldest = Day(last.0 - DAYS + 1);
     let begin = now();
     ledger.files().unlink(oldest).unwrap();

@@ -189,7 +189,7 @@ const ROWS: &str = "(SELECT call_id, started_us - started_us % 1800000000 AS slo
      label_set, cost_source, 1 AS calls, code <> 0 AS failed, rescued, attempts, ifnull(input, 0) AS input, \
      ifnull(output, 0) AS output, ifnull(cache_read, 0) AS cache_read, ifnull(cache_write, 0) AS cache_write, \
      ifnull(cache_write_1h, 0) AS cache_write_1h, ifnull(reasoning, 0) AS reasoning, cost_nanos, waste_nanos, \
-     estimated_nanos, cost_source IS 3 AS unknown_calls FROM calls WHERE state <> 1)";
+     estimated_nanos, cost_source IS 3 AS unknown_calls FROM settled_calls)";
 
 const SUMS: [&str; 14] = [
     "calls",

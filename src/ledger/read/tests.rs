@@ -515,7 +515,7 @@ fn usage_of_days_whose_rows_are_gone_is_read_from_their_sums() {
             ..CallSpecimen::default()
         },
     );
-    kept.execute_batch("DELETE FROM calls; DELETE FROM attempts")
+    kept.execute_batch("DELETE FROM settled_calls; DELETE FROM settled_attempts")
         .unwrap();
     kept.execute("INSERT INTO merged_days VALUES (?1)", [day.0])
         .unwrap();
