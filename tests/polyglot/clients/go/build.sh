@@ -15,6 +15,7 @@ cp -r . "$here/client"
 cp -r ../../guides/go "$here/guide"
 cp -r ../../guides/go-tls "$here/tls"
 cp -r ../../strangers/go "$here/stranger"
+cp -r ../../refusals/go "$here/refused"
 export GOROOT="$debian/lib/go-1.19" GOPATH="$work/go:$debian/share/gocode" GOCACHE="$work/go-cache"
 export GO111MODULE=off GOFLAGS= CGO_ENABLED=0
 unset GOOS GOARCH
@@ -23,5 +24,6 @@ go="$GOROOT/bin/go"
 "$go" build -o "$work/bin/go-client" github.com/modelway/modelway/client
 "$go" build -o "$work/bin/go-example" github.com/modelway/modelway/examples/go
 "$go" build -o "$work/bin/go-guide" github.com/modelway/modelway/guide
+"$go" build -o "$work/bin/go-refused" github.com/modelway/modelway/refused
 "$go" build -o "$work/bin/go-stranger" github.com/modelway/modelway/stranger
 "$go" build -o "$work/bin/go-tls" github.com/modelway/modelway/tls

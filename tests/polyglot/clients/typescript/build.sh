@@ -7,7 +7,7 @@ out="$1"
 mkdir -p "$out"
 cp package.json package-lock.json tsconfig.json ./*.ts "$out"
 cp ../health.proto "$out"
-cp ../../guides/*.ts ../../strangers/*.ts "$out"
+cp ../../guides/*.ts ../../strangers/*.ts ../../refusals/*.ts "$out"
 cp ../../../../examples/typescript/client.ts "$out/example.ts"
 cd "$out"
 npm ci --no-audit --no-fund --silent
