@@ -32,7 +32,7 @@ use crate::identity::record::{AccountRecord, KeyRecord};
 use crate::identity::settings::Settings;
 use crate::ledger::{Files, Ledger};
 use crate::limits::book::{LimitBook, StoreLimits, UnusedLimits};
-use crate::limits::{Limits, Now};
+use crate::limits::{Limits, Now, PriorUse};
 use crate::locked::locked;
 use crate::money::LearnedTokens;
 use crate::store::{Store, StoreError, StoreReading};
@@ -177,7 +177,10 @@ impl Administration {
             ledger_files: None,
             store,
             identities,
-            book: Arc::new(LimitBook::new(Limits::none(), Box::new(|_| Ok(Vec::new())))),
+            book: Arc::new(LimitBook::new(
+                Limits::none(),
+                Box::new(|_| Ok(PriorUse::default())),
+            )),
             file: file.into(),
             follower: OnceLock::new(),
             announced: Mutex::new(Some(version)),

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use crate::error::LimitUnit;
 use crate::error::{DeniedAmounts, LimitDenial};
 use crate::identity::{Identity, Labels};
+use crate::ledger::call_id::CallId;
 use crate::ledger::rows::Reserved;
 use crate::limits::{
     Asked, CallHold, Denial, DenialCause, Estimate, Expected, Limits, Now, Reservation,
@@ -178,13 +179,13 @@ impl Spending {
     /// # Errors
     /// The limit that does not let it through.
     pub(super) fn enter(&mut self, route: &Route, asked: &AskedRequest) -> Result<(), Skip> {
-        if self.limits.is_empty() {
-            return Ok(());
-        }
         let now = now();
         self.leave();
         let hold = self.limits.admit(&self.asked(route.scenario(), None), now);
         self.hold = Some(hold.map_err(|denial| refused(denial, now.wall))?);
+        if self.limits.is_empty() {
+            return Ok(());
+        }
         let mut first = None;
         for (position, guarded) in route.targets.iter().enumerate() {
             let target = &guarded.target;
@@ -225,9 +226,6 @@ impl Spending {
     /// The limit that does not let it through.
     pub(super) fn join(&mut self, scenario: &str) -> Result<(), Skip> {
         self.leave();
-        if self.limits.is_empty() {
-            return Ok(());
-        }
         let now = now();
         let hold = self.limits.join(&self.asked(scenario, None), now);
         self.hold = Some(hold.map_err(|denial| refused(denial, now.wall))?);
@@ -342,11 +340,14 @@ impl Spending {
         }
     }
 
-    /// What the ledger says is set aside for an attempt.
-    pub(super) fn reserved(&self, allowance: &Allowance) -> Reserved {
+    /// What the ledger says is set aside for an attempt, which is about to have a row with this number.
+    pub(super) fn reserved(&self, allowance: &Allowance, call_id: &str, number: u32) -> Reserved {
         let tokens = allowance.forecast.map(|forecast| forecast.most_tokens());
         let windows = self.is_written_down.then(|| {
             let call = self.hold.as_ref();
+            if let Some(call_id) = CallId::parse(call_id) {
+                allowance.reservation.written_as(call, call_id, number);
+            }
             allowance.reservation.windows(call)
         });
         Reserved {

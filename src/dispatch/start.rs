@@ -64,7 +64,9 @@ pub(super) async fn start(
         stream,
         server: target.provider.server(),
     };
-    let reserved = plan.spending.reserved(&allowance);
+    let reserved = plan
+        .spending
+        .reserved(&allowance, &plan.trail.call_id, record.number);
     let observed = ObservedAttempt::begin(call, &description, reserved).await?;
     record.span_id = observed.context().span_id_hex();
     debug!(

@@ -123,7 +123,7 @@ impl Ledger {
 }
 
 /// The earliest start of the rows that are returned for this moment, in microseconds since 1970.
-fn told_from(since: SystemTime) -> i64 {
+pub(super) fn told_from(since: SystemTime) -> i64 {
     unix_us(since).saturating_sub(CLOCK_SET_BACK_US)
 }
 
@@ -145,7 +145,7 @@ impl Files {
 }
 
 /// The files that can hold something that started at this moment or later.
-fn holding(files: &Files, since_us: i64) -> Result<Vec<LedgerFile>, SchemaError> {
+pub(super) fn holding(files: &Files, since_us: i64) -> Result<Vec<LedgerFile>, SchemaError> {
     let days = files.days();
     let days = days.map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
     // A call is in the file of the day in which it came, and may have been tried after midnight.
@@ -158,7 +158,11 @@ fn holding(files: &Files, since_us: i64) -> Result<Vec<LedgerFile>, SchemaError>
     Ok(holding)
 }
 
-fn read(file: &Connection, since_us: i64, rows: &mut Vec<UsedRow>) -> Result<(), SchemaError> {
+pub(super) fn read(
+    file: &Connection,
+    since_us: i64,
+    rows: &mut Vec<UsedRow>,
+) -> Result<(), SchemaError> {
     let mut select = file.prepare(
         "SELECT s.slot, caller.text, team.text, organisation.text, key.text, scenario.text, t.provider, t.model, l.text,
              s.calls, s.attempts, s.tokens, s.cost_nanos, s.waste_nanos, s.estimated,
@@ -178,7 +182,7 @@ fn read(file: &Connection, since_us: i64, rows: &mut Vec<UsedRow>) -> Result<(),
     rows_of(&mut found, false, rows)
 }
 
-fn read_attempts(
+pub(super) fn read_attempts(
     file: &Connection,
     since: SystemTime,
     rows: &mut Vec<UsedRow>,

@@ -10,9 +10,9 @@ use crate::identity::Identity;
 use crate::ledger::{Unpriced, UsedRow};
 
 use super::counter::{Use, WindowBounds};
-use super::hold::ceiling;
 use super::limit::{Asked, Limit, LimitDimension};
 use super::set::{LimitEntry, LimitSet};
+use super::settling::ceiling;
 use super::spelled::{SpelledWindow, parsed};
 use super::windows::second_of;
 

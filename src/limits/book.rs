@@ -9,15 +9,15 @@ use std::time::{Duration, SystemTime};
 use tracing::warn;
 
 use crate::identity::directory::Directory;
+use crate::ledger::Files;
 use crate::ledger::schema::SchemaError;
-use crate::ledger::{Files, UsedRow};
 
 use super::ground::{LimitGround, zone_of};
 use super::judge::judge;
 use super::limit::Limit;
 use super::record::{LimitHistory, LimitRecord};
 use super::windows::LimitWindow;
-use super::{Limits, Now};
+use super::{Limits, Now, PriorUse};
 
 /// The limits of file and store. Time is passed in; what was used is asked of the ledger.
 pub struct LimitBook {
@@ -28,7 +28,7 @@ pub struct LimitBook {
 }
 
 /// Reads what was used. Blocks.
-pub type UsedReader = Box<dyn Fn(UseAsked) -> Result<Vec<UsedRow>, SchemaError> + Send + Sync>;
+pub type UsedReader = Box<dyn Fn(UseAsked) -> Result<PriorUse, SchemaError> + Send + Sync>;
 
 /// How far back a use still matters to a counter by the minute: the use has leaked out after a minute, or after two if
 /// the counter was in debt by a whole amount.
@@ -41,6 +41,8 @@ pub struct UseAsked {
     pub sums_since: SystemTime,
     /// Every attempt since then; `None` if sums suffice.
     pub attempts_since: Option<SystemTime>,
+    /// The present.
+    pub now: SystemTime,
 }
 
 impl UseAsked {
@@ -48,12 +50,14 @@ impl UseAsked {
     ///
     /// # Errors
     /// A file cannot be read.
-    pub fn read(self, files: &Files) -> Result<Vec<UsedRow>, SchemaError> {
-        let mut used = files.used_since(self.sums_since)?;
-        if let Some(since) = self.attempts_since {
-            used.extend(files.attempts_since(since)?);
-        }
-        Ok(used)
+    pub fn read(self, files: &Files) -> Result<PriorUse, SchemaError> {
+        let Self {
+            sums_since,
+            attempts_since,
+            now,
+        } = self;
+        let (rows, moment) = files.moment(sums_since, attempts_since, now)?;
+        Ok(PriorUse::of(rows, moment))
     }
 }
 
@@ -125,7 +129,7 @@ impl LimitBook {
         ground: &LimitGround,
         directory: &Directory,
         now: Now,
-    ) -> Result<Vec<UsedRow>, UnusedLimits> {
+    ) -> Result<PriorUse, UnusedLimits> {
         let store = self.sources().store.clone();
         let limits = holding(ground, &store.limits, directory)?;
         Ok(self.read_used(&limits, now)?)
@@ -137,7 +141,7 @@ impl LimitBook {
         &self,
         ground: LimitGround,
         directory: &Directory,
-        used: Vec<UsedRow>,
+        used: PriorUse,
         now: Now,
     ) {
         let mut sources = self.sources();
@@ -187,23 +191,27 @@ impl LimitBook {
         sources: &mut LimitSources,
         limits: Vec<Limit>,
         kept: LimitHistory,
-        used: Vec<UsedRow>,
+        used: PriorUse,
         now: Now,
     ) {
         self.limits.follow(limits.clone(), used, &kept, now);
         sources.holding = Some((limits, kept));
     }
 
-    fn read_used(&self, limits: &[Limit], now: Now) -> Result<Vec<UsedRow>, UnknownUse> {
+    fn read_used(&self, limits: &[Limit], now: Now) -> Result<PriorUse, UnknownUse> {
         let Some(sums_since) = self.limits.wants_used_since(limits, now) else {
-            return Ok(Vec::new());
+            return Ok(PriorUse::default());
         };
+        // Before the ledger is read, so that what ends in between is known.
+        let preparation = self.limits.prepare();
         let is_minute = |limit: &Limit| limit.window == Some(LimitWindow::Minute);
         let has_minutes = limits.iter().any(is_minute);
-        Ok((self.used)(UseAsked {
+        let prior = (self.used)(UseAsked {
             sums_since,
             attempts_since: now.wall.checked_sub(MINUTES).filter(|_| has_minutes),
-        })?)
+            now: now.wall,
+        })?;
+        Ok(prior.prepared(preparation))
     }
 
     fn sources(&self) -> MutexGuard<'_, LimitSources> {

@@ -6,8 +6,8 @@ use crate::ledger::UsedRow;
 
 use super::attributed::{Attributed, KnownSpellings, attribute};
 use super::counters::terms;
-use super::hold::announce;
 use super::set::LimitEntry;
+use super::settling::announce;
 use super::{Limits, Now};
 
 /// An attempt whose cost was not known when it was counted.

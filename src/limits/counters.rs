@@ -2,7 +2,7 @@
 //! allocation. A counter that is like a new one is dropped when others are made.
 
 use std::hash::{BuildHasher as _, Hash as _, Hasher as _, RandomState};
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 
 use arc_swap::ArcSwap;
@@ -23,6 +23,8 @@ const SWEEP_AT: usize = 1024;
 /// All counters of a limit. They outlive a change of its amount.
 #[derive(Debug)]
 pub(super) struct Counters {
+    /// Tells them apart from all others that this process has had.
+    number: u64,
     /// The limit as it is now.
     limit: ArcSwap<Limit>,
     /// The latest window that one of them has begun, by its start: what is asked while the clock is set back belongs
@@ -58,7 +60,9 @@ pub(super) struct KeyedCounter {
 impl Counters {
     /// Counters of which nothing is used. A limit that counts nothing apart has its only one from the start.
     pub(super) fn new(limit: Arc<Limit>) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
         let counters = Self {
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
             limit: ArcSwap::new(limit),
             latest: AtomicI64::new(i64::MIN),
             whole_from: AtomicI64::new(i64::MIN),
@@ -76,6 +80,11 @@ impl Counters {
             counters.with_key(&limit, &[], CounterTime::BEGIN);
         }
         counters
+    }
+
+    /// A number that no others have.
+    pub(super) fn number(&self) -> u64 {
+        self.number
     }
 
     /// The limit as it is now.

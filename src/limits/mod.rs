@@ -17,14 +17,19 @@ mod hold;
 mod judge;
 mod limit;
 mod notice;
+mod open_hold;
+mod preparation;
+mod prior;
 mod record;
 mod refill;
 mod set;
 mod set_aside;
+mod settling;
 mod spelled;
 mod state;
 mod taking;
 mod texts;
+mod under_way;
 mod windows;
 
 use std::fmt;
@@ -44,25 +49,29 @@ pub use self::correction::LateCost;
 pub use self::counter::WindowBounds;
 pub use self::denial::{Denial, DenialCause};
 pub use self::ground::{ConfiguredTarget, LedgerLack, LimitGround, zone_of};
-pub use self::hold::{CallHold, Reservation};
+pub use self::hold::{CallHold, Reservation, SettledHold};
 pub use self::judge::{HIGHEST_COUNT, LimitFault, MOST_DESCRIPTION, judge};
 pub use self::limit::{
     Asked, Enforcement, Limit, LimitDimension, LimitMatch, MOST_APPLYING, MOST_THRESHOLDS,
 };
 pub use self::notice::{Announce, LimitNotice, shown_key};
+pub use self::preparation::Preparation;
+pub use self::prior::PriorUse;
 pub use self::record::{AnnouncedThreshold, Grant, LimitHistory, LimitRecord};
 pub use self::state::{GrantError, LimitState};
 pub use self::windows::{LimitWindow, Zone};
 
 use self::counter::{CounterTime, FitsAt, Remainder};
 use self::counters::{Counters, KeyedCounter};
-use self::hold::announce;
 use self::limit::LimitStage;
 use self::notice::Herald;
+use self::open_hold::OpenHold;
 use self::set::{LimitEntry, LimitSet};
 use self::set_aside::{AllSetAside, SetAside};
+use self::settling::announce;
 use self::state::shown_second;
 use self::taking::{Ask, set_aside};
+use self::under_way::OpenHolds;
 use self::windows::second_of;
 
 #[cfg(test)]
@@ -82,6 +91,7 @@ struct Shared {
     /// From when ticks are counted.
     begun: OnceLock<Instant>,
     herald: Herald,
+    under_way: OpenHolds,
 }
 
 /// A time, by both clocks.
@@ -174,6 +184,7 @@ impl Limits {
             set: ArcSwap::from_pointee(LimitSet::new(limits, &LimitSet::default())),
             begun: OnceLock::new(),
             herald: Herald::new(announce),
+            under_way: OpenHolds::default(),
         }))
     }
 
@@ -199,19 +210,20 @@ impl Limits {
 
     /// As [`Limits::follow`], where nothing is kept of grants and announced thresholds.
     pub fn change(&self, limits: Vec<Limit>, used: impl IntoIterator<Item = UsedRow>, now: Now) {
-        self.follow(limits, used, &LimitHistory::default(), now);
+        let prior = PriorUse::of(used.into_iter().collect(), None);
+        self.follow(limits, prior, &LimitHistory::default(), now);
+    }
+
+    /// A change of limits is being prepared: what ends until it is made is kept, so that none of it is lost between what the
+    /// ledger tells and the counters that begin with that.
+    pub fn prepare(&self) -> Preparation {
+        Preparation::of(Arc::clone(&self.0))
     }
 
     /// Goes on with these limits. Counters stay, where a limit counts the same in the same way as before; new ones
-    /// begin with what `used` tells and what is kept of them. A changed amount holds at once, for calls under way too;
-    /// thresholds that are not reached any more can be announced again.
-    pub fn follow(
-        &self,
-        limits: Vec<Limit>,
-        used: impl IntoIterator<Item = UsedRow>,
-        kept: &LimitHistory,
-        now: Now,
-    ) {
+    /// begin with what `prior` tells, with what is set aside for calls under way, and with what is kept of them. A changed
+    /// amount holds at once, for calls under way too; thresholds that are not reached any more can be announced again.
+    pub fn follow(&self, limits: Vec<Limit>, mut prior: PriorUse, kept: &LimitHistory, now: Now) {
         let before = self.0.set.load_full();
         let set = Arc::new(LimitSet::new(limits, &before));
         for entry in set.entries() {
@@ -225,11 +237,17 @@ impl Limits {
                 entry.counters.begins_anew(second_of(now.wall));
             }
         }
-        self.0.begin(&set, used, kept, now);
+        let rows = prior.take_rows(&set);
+        self.0.begin(&set, rows, kept, now);
         for entry in set.entries() {
             entry.counters.follow(Arc::clone(&entry.limit));
         }
         self.0.set.store(Arc::clone(&set));
+        // After the exchange: what is let through from now on is in these limits by itself.
+        for hold in self.0.under_way.all() {
+            hold.join(&set, &prior, &self.0, now);
+        }
+        drop(prior);
         let time = self.0.time(now);
         for entry in set.entries() {
             let LimitEntry {
@@ -294,8 +312,8 @@ impl Limits {
             tokens: 0,
             money: Expected::Known(0),
         };
-        let held = self.0.take(asked, stage, &nothing, now)?;
-        Ok(CallHold::new(held, Arc::clone(&self.0)))
+        let open = self.0.take(asked, stage, &nothing, now)?;
+        Ok(CallHold::new(open, Arc::clone(&self.0)))
     }
 
     /// Sets aside what an attempt may use: in all counters that apply, or in none.
@@ -308,8 +326,8 @@ impl Limits {
         estimate: &Estimate,
         now: Now,
     ) -> Result<Reservation, Denial> {
-        let held = self.0.take(asked, LimitStage::Attempt, estimate, now)?;
-        Ok(Reservation::new(held, Arc::clone(&self.0)))
+        let open = self.0.take(asked, LimitStage::Attempt, estimate, now)?;
+        Ok(Reservation::new(open, Arc::clone(&self.0)))
     }
 
     /// Whether [`Limits::reserve`] would let this attempt through. Sets nothing aside.
@@ -365,7 +383,7 @@ impl Shared {
         stage: LimitStage,
         estimate: &Estimate,
         now: Now,
-    ) -> Result<AllSetAside, Denial> {
+    ) -> Result<Arc<OpenHold>, Denial> {
         let set = self.set.load();
         let wanted = self.wanted(&set, asked, stage, estimate, now)?;
         let time = self.time(now);
@@ -389,7 +407,15 @@ impl Shared {
                 amount: wanted.amount,
                 mark,
             });
-        Ok(held.collect())
+        let held: AllSetAside = held.collect();
+        let open = Arc::new(OpenHold::new(asked, stage, estimate, time, held));
+        self.under_way.add(&open);
+        // Whoever exchanged the limits meanwhile may not have seen it.
+        let present = self.set.load();
+        if !Arc::ptr_eq(&set, &present) {
+            open.join(&present, &PriorUse::default(), self, now);
+        }
+        Ok(open)
     }
 
     /// The counters that apply, in the order of their limits' ids, and what is wanted of each.

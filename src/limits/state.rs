@@ -11,10 +11,10 @@ use crate::ledger::UsedRow;
 use super::attributed::{Attributed, KnownSpellings, attribute};
 use super::counter::{CounterStanding, CounterTime, WindowBounds};
 use super::counters::{Counters, KeyedCounter, terms};
-use super::hold::announce;
 use super::limit::{Asked, Limit, LimitDimension};
 use super::record::{AnnouncedThreshold, Grant, LimitHistory};
 use super::set::{LimitEntry, LimitSet};
+use super::settling::announce;
 use super::windows::{LimitWindow, second_of};
 use super::{Limits, Now, Shared};
 

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use tokio::task::spawn_blocking;
 
 use crate::identity::directory::Directory;
-use crate::ledger::{Ledger, UsedRow};
+use crate::ledger::Ledger;
 use crate::limits::book::{LimitBook, UnusedLimits, UseAsked};
-use crate::limits::{LimitGround, Limits, Now};
+use crate::limits::{LimitGround, Limits, Now, PriorUse};
 
 /// Why calls cannot be held to the limits.
 #[derive(Debug, thiserror::Error)]
@@ -25,10 +25,11 @@ pub enum UnheldLimits {
 pub(super) fn book(limits: Limits, ledger: Ledger) -> Arc<LimitBook> {
     let used = move |asked: UseAsked| match ledger.files() {
         Some(files) => {
+            // What has ended before is in the files then. While they cannot be written, it is missing.
             ledger.catch_up();
             asked.read(files)
         }
-        None => Ok(Vec::new()),
+        None => Ok(PriorUse::default()),
     };
     Arc::new(LimitBook::new(limits, Box::new(used)))
 }
@@ -41,7 +42,7 @@ pub(super) async fn used(
     book: &Arc<LimitBook>,
     ground: &LimitGround,
     directory: Arc<Directory>,
-) -> Result<Vec<UsedRow>, UnheldLimits> {
+) -> Result<PriorUse, UnheldLimits> {
     let (book, ground) = (Arc::clone(book), ground.clone());
     let reading = spawn_blocking(move || book.prepare_file(&ground, &directory, Now::of_clocks()));
     let used = reading

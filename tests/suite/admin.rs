@@ -3,14 +3,19 @@
 mod beyond;
 mod command;
 mod expected;
+mod hostile;
 mod last_use;
 mod limits;
+mod mid_flight;
 mod price_commands;
 mod prices;
+mod read_back;
 mod record;
 mod rights;
+mod streams;
 pub(crate) mod support;
 mod unknown;
+mod unknown_killed;
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};

@@ -391,8 +391,10 @@ impl Attempt {
             self.permit.observe_without_content(self.record.latency);
         }
         let reservation = self.allowance.reservation;
-        reservation.settle(spending::actual(&self.record), spending::now());
+        let counted = reservation.settle(spending::actual(&self.record), spending::now());
         self.observed.end(call_id, &self.record);
+        // Not before the ledger was told.
+        drop(counted);
         (self.record, self.adaptations)
     }
 }

@@ -11,8 +11,7 @@ use crate::config::{Config, TlsMaterials, warnings};
 use crate::dispatch::dispatcher::Directions;
 use crate::hash::sha256;
 use crate::identity::directory::complaints::list;
-use crate::ledger::UsedRow;
-use crate::limits::{LimitGround, Now};
+use crate::limits::{LimitGround, Now, PriorUse};
 use crate::provider::Provider;
 use crate::server::{ListenerTls, Live, Prepared};
 use crate::telemetry::observe::Observer;
@@ -57,7 +56,7 @@ impl Reloader {
         &mut self,
         judged: Judged,
         prepared: Prepared,
-        (ground, used): (LimitGround, Vec<UsedRow>),
+        (ground, used): (LimitGround, PriorUse),
         text: String,
         named: NamedFiles,
         live: &Live,
