@@ -54,9 +54,9 @@ pub(super) struct PutArguments {
     /// The zone in which its windows begin, such as Asia/Shanghai. Default: that of its accounts.
     #[arg(long, value_name = "ZONE")]
     time_zone: Option<String>,
-    /// Percentages that are announced, such as 50,80,95.
-    #[arg(long, value_name = "PERCENT", value_delimiter = ',')]
-    thresholds: Vec<i32>,
+    /// Percentages that are announced, such as 50,80,95; "none" for nothing.
+    #[arg(long, value_name = "PERCENT", value_parser = thresholds)]
+    thresholds: Option<Thresholds>,
     /// What happens to a call that would pass it.
     #[arg(long, value_name = "WHAT", value_enum)]
     enforcement: Option<EnforcementOption>,
@@ -67,6 +67,10 @@ pub(super) struct PutArguments {
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
 }
+
+/// Percentages that are announced; empty if none are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Thresholds(Vec<i32>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum WindowOption {
@@ -166,8 +170,9 @@ impl PutArguments {
         if let Some(zone) = time_zone {
             limit.time_zone = zone;
         }
-        if !thresholds.is_empty() {
-            limit.thresholds = thresholds;
+        if let Some(Thresholds(percentages)) = thresholds {
+            limit.no_thresholds = percentages.is_empty();
+            limit.thresholds = percentages;
         }
         if let Some(enforcement) = enforcement {
             limit.enforcement = match enforcement {
@@ -196,6 +201,7 @@ fn drop_needless(limit: &mut v1::Limit) {
     match limit.window() {
         LimitWindow::Unspecified | LimitWindow::Minute => {
             limit.thresholds.clear();
+            limit.no_thresholds = false;
             limit.time_zone.clear();
         }
         LimitWindow::Total => limit.time_zone.clear(),
@@ -219,6 +225,17 @@ impl WindowOption {
             Self::Total => v1::LimitWindow::Total,
         }
     }
+}
+
+fn thresholds(text: &str) -> Result<Thresholds, &'static str> {
+    if text == "none" {
+        return Ok(Thresholds(Vec::new()));
+    }
+    let percentages = text.split(',').map(|part| part.trim().parse());
+    percentages
+        .collect::<Result<_, _>>()
+        .map(Thresholds)
+        .map_err(|_| "write percentages such as 80,95, or none")
 }
 
 fn dimension(text: &str) -> Result<v1::LimitDimension, &'static str> {

@@ -167,6 +167,7 @@ pub(crate) fn limit_change(limit: v1::Limit, comment: String) -> Result<LimitCha
         source: _,
         etag,
         unknown_ceiling,
+        no_thresholds,
     } = limit;
     let mut faults = Faults::default();
     let unit = unit_of(unit, &mut faults);
@@ -194,9 +195,18 @@ pub(crate) fn limit_change(limit: v1::Limit, comment: String) -> Result<LimitCha
         }
         zone
     });
-    let announces = !matches!(window, None | Some(LimitWindow::Minute));
+    let announces = announces(window);
+    if no_thresholds && !(announces && thresholds.is_empty()) {
+        let what = match announces {
+            true => "`limit.thresholds` names some; leave one of the two out",
+            false => {
+                "what frees itself within a minute, or with the call, is never announced; leave it out"
+            }
+        };
+        faults.add("limit.no_thresholds", what);
+    }
     let thresholds = match thresholds.is_empty() {
-        true if announces => USUAL_THRESHOLDS.to_vec(),
+        true if announces && !no_thresholds => USUAL_THRESHOLDS.to_vec(),
         // What is no percentage is refused as 0 is.
         true | false => thresholds
             .iter()
@@ -233,6 +243,11 @@ pub(crate) fn limit_change(limit: v1::Limit, comment: String) -> Result<LimitCha
         version,
         comment,
     })
+}
+
+/// Whether a limit over this window has thresholds, unless it wants none.
+fn announces(window: Option<LimitWindow>) -> bool {
+    !matches!(window, None | Some(LimitWindow::Minute))
 }
 
 fn limit_match(matching: v1::LimitMatch) -> LimitMatch {
@@ -361,6 +376,7 @@ pub(crate) fn limit(listed: ListedLimit) -> v1::Limit {
             .into(),
         time_zone: zone.unwrap_or_default().to_owned(),
         enforcement: enforcement.into(),
+        no_thresholds: announces(window) && thresholds.is_empty(),
         thresholds: thresholds.into_iter().map(i32::from).collect(),
         source: if version.is_some() { STORE } else { FILE }.to_owned(),
         etag: version

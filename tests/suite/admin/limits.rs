@@ -165,7 +165,7 @@ fn any_limit() -> impl Strategy<Value = Limit> {
         0..1_000_000_000_000_000_i64,
         proptest::sample::select(windows.to_vec()),
         proptest::sample::select(zones.to_vec()),
-        proptest::sample::subsequence(all, 1..=8),
+        proptest::sample::subsequence(all, 0..=8),
         any::<bool>(),
         proptest::option::of(0..i64::MAX),
     )
@@ -204,6 +204,7 @@ fn any_limit() -> impl Strategy<Value = Limit> {
                         false => String::new(),
                     },
                     enforcement: enforcement.into(),
+                    no_thresholds: announces && thresholds.is_empty(),
                     thresholds: match announces {
                         true => thresholds,
                         false => Vec::new(),
@@ -343,6 +344,22 @@ async fn a_limit_that_is_wrong_is_refused_with_its_field_and_a_remedy() {
                 ..requests("x", 1)
             },
             vec!["limit.time_zone"],
+        ),
+        (
+            Limit {
+                thresholds: vec![80],
+                no_thresholds: true,
+                ..requests("x", 1)
+            },
+            vec!["limit.no_thresholds"],
+        ),
+        (
+            Limit {
+                no_thresholds: true,
+                window: LimitWindow::Minute.into(),
+                ..requests("x", 1)
+            },
+            vec!["limit.no_thresholds"],
         ),
         (
             Limit {
