@@ -85,7 +85,7 @@ Examples:
   modelway prices import public.json --out imported.toml
   modelway prices price-unknown --since 7d --data data --dry-run
 
-A price that has begun is never changed, only ended. While a service runs, it prices what is unknown: name it with --server.";
+A rate that has held is never changed; one that is missing can be added. While a service runs, it prices what is unknown: name it with --server.";
 
 pub(super) const AUDIT: &str = "\
 Examples:

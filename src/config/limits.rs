@@ -158,21 +158,28 @@ fn of_money(limit: &Limit, place: &Location<'_>, beneath: &Beneath<'_>) {
             format!("{remedy}, or set `enforcement = \"watch\"`"),
         );
     }
-    let targets = beneath.catalog.targets.values();
-    let mut applies = targets.filter(|target| {
-        let among =
-            |list: &[Arc<str>], name: &str| list.is_empty() || list.iter().any(|it| **it == *name);
-        among(&limit.matching.providers, &target.provider.name)
-            && among(&limit.matching.models, &target.id)
-    });
-    let has_price = applies.any(|target| target.prices.are_known());
-    if !has_price && limit.unknown_ceiling.is_none() && !beneath.catalog.targets.is_empty() {
+    // Where there is a ledger, there is a control store, in which the prices may be.
+    if beneath.ledger.path.is_none() && lacks_prices(limit, beneath.catalog) {
         place.wrong(
             "no model to which it applies has a price",
             "give the models a `price`, or the limit `unknown_ceiling = \"20 USD\"`, which a million tokens of \
              unknown price are then taken to cost",
         );
     }
+}
+
+/// Whether the configuration has no price for what a limit on money counts, and the limit no ceiling.
+pub(super) fn lacks_prices(limit: &Limit, catalog: &Catalog) -> bool {
+    let mut applies = catalog.targets.values().filter(|target| {
+        let among =
+            |list: &[Arc<str>], name: &str| list.is_empty() || list.iter().any(|it| **it == *name);
+        among(&limit.matching.providers, &target.provider.name)
+            && among(&limit.matching.models, &target.id)
+    });
+    limit.unit.is_money()
+        && limit.unknown_ceiling.is_none()
+        && !catalog.targets.is_empty()
+        && !applies.any(|target| target.prices.are_known())
 }
 
 fn id(value: &Value<'_>) -> Option<String> {

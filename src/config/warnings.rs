@@ -7,11 +7,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use crate::certificate::CertificateUse;
+use crate::limits::Enforcement;
 use crate::provider::Provider;
 use crate::server::{LONGEST_DIRECT_CALL, ListenAddress};
 
 use super::Config;
 use super::address::is_loopback;
+use super::limits::lacks_prices;
 use super::reservations;
 
 /// How often readiness is asked for by the manifests that we ship, and how often a change must be seen at least.
@@ -59,6 +61,7 @@ pub fn warnings(config: &Config, now: SystemTime) -> Vec<String> {
     warnings.extend(config.server.cors.exposure().map(str::to_owned));
     of_times(config, &mut warnings);
     of_files(config, &mut warnings);
+    of_prices(config, &mut warnings);
     reservations::warn(config, now, &mut warnings);
     warnings
 }
@@ -86,6 +89,22 @@ fn of_callers(config: &Config, warnings: &mut Vec<String>) {
     if server.reflection {
         warnings.push(format!(
             "server reflection on {address} shows the whole contract (`server.reflection`)"
+        ));
+    }
+}
+
+/// Limits on money whose prices can only be in the control store.
+fn of_prices(config: &Config, warnings: &mut Vec<String>) {
+    let limits = config.limits.iter();
+    for limit in limits.filter(|limit| lacks_prices(limit, &config.catalog)) {
+        let id = &limit.id;
+        let until_then = match limit.enforcement {
+            Enforcement::Hard => "calls that it applies to are refused with PRICE_UNKNOWN",
+            Enforcement::Watch => "it counts nothing",
+        };
+        warnings.push(format!(
+            "the configuration has no price of a model to which the limit `{id}` applies: as long as the control store has \
+             none either (`modelway prices list`), {until_then}"
         ));
     }
 }

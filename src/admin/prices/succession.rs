@@ -175,7 +175,8 @@ impl Put<'_> {
         Ok(())
     }
 
-    /// A price of the same beginning stands already: it may get another end, and another rate if it has not begun.
+    /// A price of the same beginning stands already: it may get another end, rates that it lacks, and other rates if it has
+    /// not begun.
     fn again(&mut self, twin: &StoredPrice, new: StoredPrice) -> Result<(), InTheWay> {
         if *twin == new {
             self.succession.put.push(new);
@@ -186,15 +187,18 @@ impl Put<'_> {
         if self.succession.new.contains(twin) {
             return Err(in_the_way_of(twin, false));
         }
-        if has_begun && twin.price.rates != new.price.rates {
+        if has_begun && !only_adds(&twin.price.rates, &new.price.rates) {
             let what = format!(
-                "{told} of the store may have been used, so that it is never changed; leave `start_time` out to have this \
-                 one begin now and end that one"
+                "{told} of the store may have been used, so that none of its rates is ever changed, and rates can only be \
+                 added that it lacks; leave `start_time` out to have this one begin now and end that one"
             );
             return Err(InTheWay::Wrong("", what));
         }
         let is_over = |until: Option<SystemTime>| until.is_some_and(|until| until < self.now);
-        if is_over(twin.price.holds.until) || (has_begun && is_over(new.price.holds.until)) {
+        let ends_elsewhere = twin.price.holds.until != new.price.holds.until;
+        if ends_elsewhere
+            && (is_over(twin.price.holds.until) || (has_begun && is_over(new.price.holds.until)))
+        {
             let what = format!(
                 "{told} of the store would end at another moment of the past, in which it may have been used; take an \
                  `end_time` from now on"
@@ -243,6 +247,16 @@ impl Put<'_> {
             *standing = new;
         }
     }
+}
+
+/// Whether a price only gains rates. Whatever was used and had no rate has made its cost unknown, so that a rate that is
+/// added changes no cost that is known.
+fn only_adds(before: &Rates, after: &Rates) -> bool {
+    // Reasoning without a rate of its own costs what other output costs.
+    let is_open = |name: &str| name != "reasoning_output" || before.output.is_none();
+    let pairs = before.by_name().into_iter().zip(after.by_name());
+    before.request_nanos == after.request_nanos && { pairs }
+        .all(|((name, before), (_, after))| before == after || (before.is_none() && is_open(name)))
 }
 
 /// The price that is in the way, and what helps.
@@ -352,11 +366,59 @@ mod tests {
     #[test]
     fn a_used_price_is_not_changed_and_one_that_has_not_begun_is() {
         let used = put(&[stored(5, 10, None)], &[wanted(6, Some(10), None)]).unwrap_err();
-        assert!(used.contains("never changed"), "{used}");
+        assert!(used.contains("none of its rates is ever changed"), "{used}");
 
         let later = stored(5, NOW + 10, None);
         let done = put(&[later], &[wanted(6, Some(NOW + 10), None)]).unwrap();
         assert_eq!(done.new, [stored(6, NOW + 10, None)]);
+    }
+
+    #[test]
+    fn a_used_price_gains_rates_that_it_lacks_and_loses_and_changes_none() {
+        let rates = |input, output, read, reasoning| Rates {
+            input,
+            output,
+            cache_read_input: read,
+            reasoning_output: reasoning,
+            ..Rates::default()
+        };
+        let with = |rates: Rates, until: Option<u64>| {
+            let mut price = stored(0, 10, until);
+            price.price.rates = rates;
+            price
+        };
+        let again = |rates: Rates, until: Option<u64>| WantedPrice {
+            rates,
+            ..wanted(0, Some(10), until)
+        };
+        let some = Some(5);
+        let before = rates(some, some, None, None);
+        // One that has ended, too: attempts of its time may wait for the rate.
+        for until in [None, Some(NOW - 10)] {
+            let whole = rates(some, some, some, None);
+            let done = put(&[with(before, until)], &[again(whole, until)]).unwrap();
+            assert_eq!(done.new, [with(whole, until)]);
+            assert_eq!(done.before, [with(before, until)]);
+            assert!(done.past.is_empty() && done.ended.is_empty());
+        }
+        for wrong in [
+            rates(some, some, None, some),
+            rates(some, None, None, None),
+            rates(Some(6), some, some, None),
+            Rates {
+                request_nanos: 1,
+                ..before
+            },
+        ] {
+            let refused = put(&[with(before, None)], &[again(wrong, None)]).unwrap_err();
+            assert!(refused.contains("ever changed"), "{refused}");
+        }
+        let without_output = rates(some, None, None, None);
+        let done = put(
+            &[with(without_output, None)],
+            &[again(rates(some, some, None, some), None)],
+        );
+        assert_eq!(done.unwrap().new.len(), 1);
     }
 
     #[test]
