@@ -4,6 +4,9 @@ use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
+/// The most characters that are shown of the name of a certificate.
+const MOST_SHOWN: usize = 100;
+
 /// Who makes a call. Limits and idempotency keys belong to a caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Caller {
@@ -123,8 +126,11 @@ impl fmt::Display for Peer {
             .as_deref()
             .and_then(ClientCertificate::name)
         {
-            // A certificate may hold any text.
-            Some(name) => write!(f, " ({})", name.escape_debug()),
+            // A certificate may hold any text, of any length.
+            Some(name) => {
+                let shown = name.chars().take(MOST_SHOWN).flat_map(char::escape_debug);
+                write!(f, " ({})", shown.collect::<String>())
+            }
             None => Ok(()),
         }
     }

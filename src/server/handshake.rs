@@ -117,14 +117,19 @@ fn names(certificate: &CertificateDer<'_>) -> ClientCertificate {
         return names;
     };
     let certificate = read.tbs_certificate();
-    if let Ok(Some((_, alternatives))) = certificate.get_extension::<SubjectAltName>() {
-        for name in alternatives.0 {
-            match name {
-                GeneralName::UniformResourceIdentifier(uri) => names.uris.push(uri.to_string()),
-                GeneralName::DnsName(name) => names.dns_names.push(name.to_string()),
-                _ => names.has_others = true,
+    match certificate.get_extension::<SubjectAltName>() {
+        Ok(Some((_, alternatives))) => {
+            for name in alternatives.0 {
+                match name {
+                    GeneralName::UniformResourceIdentifier(uri) => names.uris.push(uri.to_string()),
+                    GeneralName::DnsName(name) => names.dns_names.push(name.to_string()),
+                    _ => names.has_others = true,
+                }
             }
         }
+        Ok(None) => {}
+        // They cannot be read, but they are there.
+        Err(_) => names.has_others = true,
     }
     let attributes = certificate.subject().iter();
     for attribute in attributes.filter(|attribute| attribute.oid == COMMON_NAME) {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 
 use crate::error::advise;
+use crate::identity::certificate::is_uri;
 use crate::identity::key::KeyKind;
 use crate::identity::record::{AccountKind, AccountRecord, DirectoryRecords, ProofBinding};
 use crate::identity::{
@@ -358,7 +359,7 @@ pub(super) fn bind(
 /// The same proof as names are compared: DNS names without regard to case.
 fn normal(binding: &ProofBinding) -> ProofBinding {
     match binding {
-        ProofBinding::AlternativeName(name) if !name.contains("://") => {
+        ProofBinding::AlternativeName(name) if !is_uri(name) => {
             ProofBinding::AlternativeName(name.to_ascii_lowercase())
         }
         other => other.clone(),

@@ -248,6 +248,17 @@ fn a_pattern_names_callers_that_there_are() {
 }
 
 #[test]
+fn a_name_of_many_hosts_is_that_of_no_caller() {
+    let service = Service::new(None, true, Some("*.{caller}.test"));
+    let of_name = |name: &str| service.resolve(&[], Some(&certificate(&[], &[name], None)));
+
+    assert_eq!(of_name("x.b.test"), by("b", CredentialKind::Certificate));
+    for name in ["*.b.test", "x.*.test", "x.b.*"] {
+        assert_eq!(of_name(name), Err(Unproved::UnknownCertificate), "{name}");
+    }
+}
+
+#[test]
 fn two_proofs_name_one_caller_or_none() {
     let service = Service::new(Some("local"), true, None);
     let a = service.bearer(0);

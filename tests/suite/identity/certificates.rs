@@ -4,6 +4,7 @@ use modelway::grpc::v1::caller_service_client::CallerServiceClient;
 use modelway::grpc::v1::generation_service_client::GenerationServiceClient;
 use modelway::grpc::v1::{CredentialKind, WhoAmIRequest};
 use modelway::simulator::{Behaviour, Settings, Simulator};
+use rcgen::SanType;
 use tonic::Request;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity};
 
@@ -136,6 +137,155 @@ async fn a_certificate_names_its_caller_and_contradicts_no_key() {
         service.who(Some(&of_a), Some(&none)).await,
         invalid("invalid")
     );
+}
+
+/// What decides is the exact text: nothing is decoded, lowered or completed but the case of DNS names.
+#[tokio::test]
+async fn a_certificate_with_odd_names_names_exactly_whom_it_names_or_nobody() {
+    let more = [
+        "[auth]\nmtls = { pattern = 'spiffe://prod/ns/*/sa/{caller}' }\n",
+        &caller(
+            "a",
+            "bindings = [{ certificate = { san = 'spiffe://prod/a' } }, { certificate = { common_name = 'a' } }]",
+        ),
+        &caller(
+            "b",
+            "bindings = [{ certificate = { san = 'B.example' } }, { certificate = { san = 'urn:Team:B' } }]",
+        ),
+    ]
+    .concat();
+    let service = Mutual::start(&more).await;
+    let uri = |text: &str| SanType::URI(text.try_into().unwrap());
+    let dns = |text: &str| SanType::DnsName(text.try_into().unwrap());
+    let kind = CredentialKind::Certificate;
+    let (a, b) = (ok("a", kind), ok("b", kind));
+    let (nobody, conflict) = (invalid("invalid"), invalid("conflict"));
+    let long = format!("spiffe://prod/{}", "x".repeat(8 << 10));
+    let many: Vec<_> = (0..500)
+        .map(|number| uri(&format!("spiffe://prod/{number}")))
+        .collect();
+    let cases = [
+        (
+            "one of several",
+            vec![uri("spiffe://x/y"), uri("spiffe://prod/a"), uri("urn:x")],
+            &a,
+        ),
+        (
+            "the same twice",
+            vec![uri("spiffe://prod/a"), uri("spiffe://prod/a")],
+            &a,
+        ),
+        (
+            "one behind five hundred",
+            [many, vec![uri("spiffe://prod/a")]].concat(),
+            &a,
+        ),
+        (
+            "beside a long one",
+            vec![uri(&long), uri("spiffe://prod/a")],
+            &a,
+        ),
+        (
+            "two that the pattern reads",
+            vec![
+                uri("spiffe://prod/ns/n/sa/a"),
+                uri("spiffe://prod/ns/n/sa/b"),
+            ],
+            &conflict,
+        ),
+        ("upper case in a URI", vec![uri("SPIFFE://prod/a")], &nobody),
+        (
+            "upper case in its path",
+            vec![uri("spiffe://prod/A")],
+            &nobody,
+        ),
+        ("percent-encoded", vec![uri("spiffe://prod/%61")], &nobody),
+        (
+            "percent-encoded for the pattern",
+            vec![uri("spiffe://prod/ns/n/sa/%62")],
+            &nobody,
+        ),
+        ("a slash at the end", vec![uri("spiffe://prod/a/")], &nobody),
+        (
+            "dots in the path",
+            vec![uri("spiffe://prod/x/../a")],
+            &nobody,
+        ),
+        (
+            "a part too many for the pattern",
+            vec![uri("spiffe://prod/ns/n/sa/b/c")],
+            &nobody,
+        ),
+        (
+            "an empty part in the pattern",
+            vec![uri("spiffe://prod/ns//sa/b")],
+            &nobody,
+        ),
+        (
+            "no caller in the pattern",
+            vec![uri("spiffe://prod/ns/n/sa/")],
+            &nobody,
+        ),
+        (
+            "a star for the pattern",
+            vec![uri("spiffe://prod/ns/n/sa/*")],
+            &nobody,
+        ),
+        ("upper case in a DNS name", vec![dns("b.EXAMPLE")], &b),
+        ("a wildcard", vec![dns("*.example")], &nobody),
+        ("a dot at the end", vec![dns("b.example.")], &nobody),
+        ("a URI without slashes", vec![uri("urn:Team:B")], &b),
+        (
+            "the same in small letters",
+            vec![uri("urn:team:b")],
+            &nobody,
+        ),
+        ("a URI that is a DNS name", vec![uri("b.example")], &nobody),
+        (
+            "a DNS name that is a URI",
+            vec![dns("spiffe://prod/a")],
+            &nobody,
+        ),
+        (
+            "an empty URI beside the common name",
+            vec![uri("")],
+            &nobody,
+        ),
+        (
+            "an address beside the common name",
+            vec![SanType::IpAddress([127, 0, 0, 1].into())],
+            &nobody,
+        ),
+        (
+            "mail beside the common name",
+            vec![SanType::Rfc822Name("a@b.example".try_into().unwrap())],
+            &nobody,
+        ),
+        ("the common name alone", Vec::new(), &a),
+    ];
+    let count = cases.len();
+    for (what, names, expected) in cases {
+        let client = service.clients.client_with(names, "a");
+        assert_eq!(service.who(Some(&client), None).await, *expected, "{what}");
+    }
+    println!("certificates with odd names: {count}, believed wrongly: 0");
+    // More than a handshake takes: that connection does not begin, and the service goes on.
+    let huge = service
+        .clients
+        .client_with(vec![uri(&"x".repeat(60 << 10))], "a");
+    let endpoint = Channel::from_shared(format!("https://{}", service.gateway.address)).unwrap();
+    let tls = ClientTlsConfig::new()
+        .ca_certificate(Certificate::from_pem(service.servers.pem()))
+        .domain_name("localhost")
+        .identity(Identity::from_pem(huge.pem(), huge.key()));
+    if let Ok(endpoint) = endpoint.tls_config(tls)
+        && let Ok(channel) = endpoint.connect().await
+    {
+        let mut callers = CallerServiceClient::new(channel);
+        assert!(callers.who_am_i(WhoAmIRequest {}).await.is_err());
+    }
+    let plain = service.clients.client_with(Vec::new(), "a");
+    assert_eq!(service.who(Some(&plain), None).await, a);
 }
 
 #[tokio::test]

@@ -389,6 +389,48 @@ async fn the_proxy_of_the_environment_leads_to_the_keys_of_an_issuer_elsewhere()
 }
 
 #[tokio::test]
+async fn the_proxy_of_the_environment_is_not_asked_for_an_issuer_that_no_proxy_lists() {
+    let sso = Sso::start("one").await;
+    // It leads to where no TLS is spoken, so that no key can be fetched through it.
+    let nowhere = sso.address;
+    let folder = std::path::PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("issuer-no-proxy");
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("modelway.toml");
+    let provider = "[providers.openai]\nsimulated = true\nwire_format = 'openai_chat'\n[admin]\nlisten = 'none'\n";
+    let text = sso.configuration("https://elsewhere.invalid/keys", "");
+    std::fs::write(&file, format!("{text}\n{provider}")).unwrap();
+    let token = sso.token("indexer", json!({}));
+    for (no_proxy, is_asked) in [
+        ("elsewhere.invalid", false),
+        ("other.example, .invalid", false),
+        ("other.example,elsewhere.invalid:443", false),
+        ("*", false),
+        ("other.example", true),
+        ("elsewhere.invalid:8443", true),
+        ("where.invalid", true),
+    ] {
+        for names in [["HTTPS_PROXY", "NO_PROXY"], ["https_proxy", "no_proxy"]] {
+            let proxy = Proxy::http(nowhere, Manners::default()).await;
+            let url = format!("http://{}", proxy.address);
+            let variables = [(names[0], &*url), (names[1], no_proxy)];
+            let process = Process::serve(Some(&file), &variables);
+            let mut client = CallerServiceClient::new(process.connect().await);
+
+            let told = client.who_am_i(bearer(WhoAmIRequest {}, &token)).await;
+
+            assert_eq!(told.unwrap_err().code(), Code::Unavailable);
+            let asked = proxy.asked();
+            assert_eq!(
+                !asked.is_empty(),
+                is_asked,
+                "{names:?} {no_proxy}: {asked:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
 async fn why_keys_cannot_be_fetched_is_told_by_one_line_for_each_cause() {
     let sso = Sso::start("one").await;
     let elsewhere = Sso::start("one").await;

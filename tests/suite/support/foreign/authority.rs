@@ -121,18 +121,23 @@ impl Authority {
 
     /// Issues a certificate to a client with these URIs and DNS names among its alternative names, and this common name.
     pub(crate) fn client_named(&self, uris: &[&str], names: &[&str], common_name: &str) -> Issued {
-        let mut params = CertificateParams::default();
-        params
-            .distinguished_name
-            .push(DnType::CommonName, common_name);
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         let uris = uris
             .iter()
             .map(|uri| SanType::URI((*uri).try_into().unwrap()));
         let names = names
             .iter()
             .map(|name| SanType::DnsName((*name).try_into().unwrap()));
-        params.subject_alt_names = uris.chain(names).collect();
+        self.client_with(uris.chain(names).collect(), common_name)
+    }
+
+    /// Issues a certificate to a client with these alternative names of any kind, and this common name.
+    pub(crate) fn client_with(&self, names: Vec<SanType>, common_name: &str) -> Issued {
+        let mut params = CertificateParams::default();
+        params
+            .distinguished_name
+            .push(DnType::CommonName, common_name);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        params.subject_alt_names = names;
         params.not_before = date_time_ymd(2020, 1, 1);
         params.not_after = date_time_ymd(4096, 1, 1);
         let key = KeyPair::generate().unwrap();
