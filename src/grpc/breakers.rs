@@ -1,7 +1,5 @@
 //! How does the contract spell breakers, and what operators decide about them?
 
-use std::time::Duration;
-
 use tokio::time::Instant;
 
 use crate::caller::Peer;
@@ -11,6 +9,7 @@ use crate::serving::control::{
     OperatorDecision, Snapshot, TokenState,
 };
 
+use super::length_of_time::duration_of;
 use super::time_of_day::time_of_day;
 use super::v1::watch_breakers_response::Update;
 use super::{answer, v1};
@@ -46,7 +45,7 @@ pub(super) fn override_of(
         model,
         decision,
         // A negative time is out of range, as zero is.
-        ttl: ttl.map(|ttl| Duration::try_from(ttl).unwrap_or_default()),
+        ttl: ttl.map(|ttl| duration_of(ttl).unwrap_or_default()),
         comment,
         peer,
     }

@@ -19,6 +19,7 @@ pub mod elements;
 mod generation;
 pub mod health;
 mod ledger;
+mod length_of_time;
 pub mod metadata;
 pub mod operations;
 mod policy;

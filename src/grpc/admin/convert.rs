@@ -9,6 +9,7 @@ use crate::audit::AuditEvent;
 use crate::check::Faults;
 use crate::error::Error;
 use crate::grpc::caller::{label_rule, scope};
+use crate::grpc::length_of_time::duration_of;
 use crate::grpc::{answer, v1};
 use crate::identity::directory::KeyState;
 use crate::identity::record::{AccountKind, AccountRecord, ProofBinding};
@@ -337,7 +338,7 @@ pub(super) fn duration(
     duration: Option<prost_types::Duration>,
     faults: &mut Faults,
 ) -> Option<Duration> {
-    let read = Duration::try_from(duration?).ok();
+    let read = duration_of(duration?);
     if read.is_none() {
         faults.add(path, "it is negative or too long; correct it");
     }

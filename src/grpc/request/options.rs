@@ -8,6 +8,7 @@ use crate::chat::{ReasoningEffort, ReasoningOptions, ResponseFormat, Sampling};
 use crate::check::{Faults, check_response_format, check_sampling};
 use crate::dispatch::{AskedLimits, Interruption};
 use crate::error::excerpt;
+use crate::grpc::length_of_time::duration_of;
 use crate::grpc::v1;
 use crate::identity::{Labels, MAX_LABELS, is_label};
 
@@ -260,11 +261,5 @@ pub(super) fn priority_of(priority: i32, faults: &mut Faults) -> Priority {
 
 /// A duration; `None` if it is not positive.
 fn positive_duration(duration: prost_types::Duration) -> Option<Duration> {
-    // The conversion negates negative durations, and the most negative number cannot be negated.
-    if duration.seconds < 0 {
-        return None;
-    }
-    Duration::try_from(duration)
-        .ok()
-        .filter(|duration| !duration.is_zero())
+    duration_of(duration).filter(|duration| !duration.is_zero())
 }
