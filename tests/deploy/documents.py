@@ -57,6 +57,6 @@ def commands():
 
 
 def documented(test):
-    """The texts of all blocks that say that this test of test_commands.py runs them; equal ones once."""
-    mark = f"tests/deploy/test_commands.py::{test}"
+    """The texts of all blocks that say that this test runs them, one of test_commands.py unless it names its file; equal ones once."""
+    mark = test if "::" in test else f"tests/deploy/test_commands.py::{test}"
     return list(dict.fromkeys(block.text for block in commands() if block.kind == "run" and block.about == mark))

@@ -97,8 +97,8 @@ class Renderer:
     """The templates of a chart, with what they define."""
 
     def __init__(self, chart):
-        self.defined, self.files = {}, {}
-        for path in sorted(pathlib.Path(chart, "templates").iterdir()):
+        self.chart, self.defined, self.files = pathlib.Path(chart), {}, {}
+        for path in sorted((self.chart / "templates").iterdir()):
             nodes, _ = parse(iter(pieces(path.read_text())))
             for node in nodes:
                 if node[0] == "define":
@@ -174,6 +174,8 @@ class Renderer:
             return ("value", dot), rest
         if token.startswith("$"):
             return ("value", variables[token]), rest
+        if token == ".Files.Get":
+            return ("function", token), rest
         if token.startswith("."):
             return ("value", self.field(token, dot)), rest
         return ("function", token), rest
@@ -197,6 +199,13 @@ class Renderer:
         if first == "include":
             name, scope = arguments
             return self.written(self.defined[name], scope, {})
+        if first == ".Files.Get":
+            [name] = arguments
+            path = self.chart / name
+            # Helm itself prints nothing for a file that is not there.
+            if not path.is_file():
+                raise TemplateError(f"the chart has no file {name}")
+            return path.read_text()
         if first not in FUNCTIONS:
             raise TemplateError(f"the function `{first}` is not known here")
         return FUNCTIONS[first](*arguments)

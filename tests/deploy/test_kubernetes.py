@@ -1,16 +1,18 @@
 """The objects for Kubernetes: known to its schemas, fitting together, and with numbers that fit the process."""
 
+import json
 import pathlib
 import shutil
 import tempfile
 import tomllib
 import unittest
 
+import documents
 import jsonschema
 import kubernetes_validate
 import templates
 import yaml
-from tools import DEPLOY, load, load_all, modelway, run, seconds
+from tools import DEPLOY, REPOSITORY, load, load_all, modelway, run, seconds
 
 BASE = DEPLOY / "kubernetes"
 WITH_LEDGER = DEPLOY / "kubernetes-with-ledger"
@@ -63,6 +65,12 @@ VALUES = {
     "the defaults": {},
     "one replica, closed off from nothing": {"replicas": 1, "networkPolicy": {"enabled": False}},
     "scraped through the service": {"monitor": "service", "rollOnChange": True},
+    "seen by an operator's Prometheus and Grafana": {
+        "monitor": "service",
+        "alerts": True,
+        "prometheusLabels": {"release": "kube-prometheus-stack"},
+        "dashboards": {"enabled": True, "annotations": {"grafana_folder": "Modelway"}},
+    },
     "scraped pod by pod, from a private registry": {
         "monitor": "pod",
         "image": {"repository": "registry.example/modelway", "tag": "sha256:" + "0" * 64},
@@ -96,6 +104,12 @@ def values(changes):
 
 def only(objects, kind, name=None):
     [found] = [one for one in objects if one["kind"] == kind and name in (None, one["metadata"]["name"])]
+    return found
+
+
+def configured(objects):
+    """The ConfigMap with the configuration."""
+    [found] = [one for one in objects if one["kind"] == "ConfigMap" and "modelway.toml" in one["data"]]
     return found
 
 
@@ -162,7 +176,7 @@ class Kubernetes(unittest.TestCase):
                 deployment = only(objects, "Deployment")["spec"]
                 pod = deployment["template"]["spec"]
                 [container] = pod["containers"]
-                config = tomllib.loads(only(objects, "ConfigMap")["data"]["modelway.toml"])
+                config = tomllib.loads(configured(objects)["data"]["modelway.toml"])
                 claims = [one["persistentVolumeClaim"] for one in pod["volumes"] if "persistentVolumeClaim" in one]
                 if "ledger" not in config:
                     self.assertEqual(claims, [])
@@ -218,14 +232,46 @@ class Kubernetes(unittest.TestCase):
                 self.assertLessEqual(written, {"data"})
                 for volume in pod["volumes"]:
                     if "configMap" in volume:
-                        self.assertEqual(volume["configMap"]["name"], only(objects, "ConfigMap")["metadata"]["name"])
+                        self.assertEqual(volume["configMap"]["name"], configured(objects)["metadata"]["name"])
 
     def monitors(self, objects):
         for name in ("servicemonitor.yaml", "podmonitor.yaml"):
             monitor = load(BASE / "monitoring" / name)
             if "app.kubernetes.io/instance" not in only(objects, "Deployment")["spec"]["selector"]["matchLabels"]:
                 yield monitor
-        yield from (one for one in objects if one["apiVersion"].startswith("monitoring.coreos.com"))
+        yield from (one for one in objects if one["kind"] in ("ServiceMonitor", "PodMonitor"))
+
+    def test_alerts_and_dashboards_are_those_of_the_repository_and_are_found_by_their_labels(self):
+        [changes] = [changes for name, changes in VALUES.items() if name.startswith("seen by")]
+        objects = templates.objects(CHART, values(changes), "modelway")
+        rules, boards = only(objects, "PrometheusRule"), only(objects, "ConfigMap", "modelway-dashboards")
+
+        self.assertEqual(rules["spec"], load(DEPLOY / "prometheus" / "rules.yml"))
+        for one in (rules, only(objects, "ServiceMonitor")):
+            self.assertEqual(one["metadata"]["labels"]["release"], "kube-prometheus-stack")
+        self.assertEqual(boards["metadata"]["labels"]["grafana_dashboard"], "1")
+        self.assertEqual(boards["metadata"]["annotations"], {"grafana_folder": "Modelway"})
+        shipped = {path.name: json.loads(path.read_text()) for path in (DEPLOY / "grafana").glob("*.json")}
+        self.assertEqual({name: json.loads(text) for name, text in boards["data"].items()}, shipped)
+        # What is applied is kept beside it as an annotation, which may have 256 KiB.
+        self.assertLess(len(json.dumps(boards)), 256 * 1024)
+
+    def test_the_dashboards_by_kustomize_are_all_and_have_the_label_of_the_sidecar(self):
+        [generator] = load(DEPLOY / "grafana" / "kustomization.yaml")["configMapGenerator"]
+
+        self.assertEqual(sorted(generator["files"]), sorted(path.name for path in (DEPLOY / "grafana").glob("*.json")))
+        self.assertEqual(generator["options"]["labels"], values({})["dashboards"]["labels"])
+
+    def test_the_alerts_by_the_documented_command_are_those_of_the_repository(self):
+        [command] = documents.documented("tests/deploy/test_kubernetes.py::" + self._testMethodName)
+        piped, _, applied = command.partition("| kubectl apply")
+        done = run("bash", "-c", piped, cwd=REPOSITORY)
+
+        self.assertEqual(applied.strip(), "--filename -")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        made = yaml.safe_load(done.stdout)
+        self.assertEqual((made["apiVersion"], made["kind"]), ("monitoring.coreos.com/v1", "PrometheusRule"))
+        self.assertEqual(made["spec"], load(DEPLOY / "prometheus" / "rules.yml"))
 
     def test_the_arguments_name_the_mounted_file_and_its_secrets_are_mounted(self):
         for name, objects in sets():
@@ -234,7 +280,7 @@ class Kubernetes(unittest.TestCase):
                 [container] = pod["containers"]
                 [*words, path] = container["args"]
                 mounts = {mount["mountPath"] for mount in container["volumeMounts"]}
-                data = only(objects, "ConfigMap")["data"]
+                data = configured(objects)["data"]
 
                 self.assertEqual(words, ["serve", "--config"])
                 self.assertIn(str(pathlib.Path(path).parent), mounts)
@@ -251,7 +297,7 @@ class Kubernetes(unittest.TestCase):
         for name, objects in sets():
             with self.subTest(name), tempfile.TemporaryDirectory() as folder:
                 path = pathlib.Path(folder, "modelway.toml")
-                path.write_text(only(objects, "ConfigMap")["data"]["modelway.toml"])
+                path.write_text(configured(objects)["data"]["modelway.toml"])
                 done = modelway("check", "--no-secrets", path)
                 self.assertEqual(done.returncode, 0, done.stderr)
 
@@ -260,7 +306,7 @@ class Kubernetes(unittest.TestCase):
             with self.subTest(name):
                 pod = only(objects, "Deployment")["spec"]["template"]["spec"]
                 [container] = pod["containers"]
-                config = tomllib.loads(only(objects, "ConfigMap")["data"]["modelway.toml"])
+                config = tomllib.loads(configured(objects)["data"]["modelway.toml"])
                 predrain = seconds(config["server"]["predrain"])
                 drain = seconds(config["server"]["drain_timeout"])
                 longest = max(

@@ -11,6 +11,12 @@ app.kubernetes.io/managed-by: {{ .Release.Service | quote }}
 helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- end }}
 
+{{- define "modelway.prometheus" -}}
+{{- range $name, $value := .Values.prometheusLabels }}
+{{ $name }}: {{ $value | quote }}
+{{- end }}
+{{- end }}
+
 {{- define "modelway.claim" -}}
 {{- if .Values.ledger.existingClaim }}
 {{- .Values.ledger.existingClaim }}
