@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::config::Overrides;
 use crate::serve::{Notifier, Service, StartError, Watchdog, raise_limit};
@@ -86,7 +86,14 @@ async fn serve(arguments: ServeArguments) -> Result<ExitCode, String> {
     let overrides = flags.or(environment());
     let config = overrides.config.clone();
     raise_limit();
-    let mut service = match Service::start(config.as_deref(), overrides).await {
+    let mut signals = Signals::listen()?;
+    // In a task of its own, since the start reads files: none of them may keep a signal waiting.
+    let starting = tokio::spawn(async move { Service::start(config.as_deref(), overrides).await });
+    let started = tokio::select! {
+        started = starting => started.map_err(|error| error.to_string())?,
+        () = signals.stop_of_start() => return Ok(ExitCode::SUCCESS),
+    };
+    let mut service = match started {
         Ok(service) => service,
         Err(error @ (StartError::Config(_) | StartError::File { .. })) => {
             print_error(error.to_string());
@@ -98,10 +105,15 @@ async fn serve(arguments: ServeArguments) -> Result<ExitCode, String> {
         }
         Err(error) => return Err(error.to_string()),
     };
-    let telemetry = Telemetry::install(service.logging(), service.call_log())
-        .map_err(|error| error.to_string())?;
+    let telemetry = match Telemetry::install(service.logging(), service.call_log()) {
+        Ok(telemetry) => telemetry,
+        Err(error @ telemetry::SetupError::Filter(_)) => {
+            print_error(error.to_string());
+            return Ok(ExitCode::from(BROKEN));
+        }
+        Err(error) => return Err(error.to_string()),
+    };
     telemetry::log_panics();
-    let mut signals = Signals::listen()?;
     print(service.banner());
     let notifier = Arc::new(Notifier::of_process());
     service.notify(Arc::clone(&notifier));
@@ -112,6 +124,9 @@ async fn serve(arguments: ServeArguments) -> Result<ExitCode, String> {
     let (shutdown, end_now) = (CancellationToken::new(), CancellationToken::new());
     let (longest, longest_immediate) = (service.longest_end(), service.longest_immediate_end());
     let reloads = service.reloads();
+    if signals.hung_up {
+        reloads.notify_one();
+    }
     let signals = async {
         signals.next_stop(&reloads).await;
         notifier.stopping();
@@ -148,6 +163,17 @@ struct Signals {
     interrupt: Signal,
     quit: Signal,
     hang_up: Signal,
+    users: [Signal; 2],
+    /// Whether SIGHUP came before there was a service that could read its configuration again.
+    hung_up: bool,
+}
+
+/// What a signal asks for.
+enum Signalled {
+    Stop,
+    Reload,
+    /// Nothing. Without a handler these would end the process, and with it all open calls.
+    Nothing(&'static str),
 }
 
 impl Signals {
@@ -159,17 +185,47 @@ impl Signals {
             interrupt: listen(SignalKind::interrupt())?,
             quit: listen(SignalKind::quit())?,
             hang_up: listen(SignalKind::hangup())?,
+            users: [
+                listen(SignalKind::user_defined1())?,
+                listen(SignalKind::user_defined2())?,
+            ],
+            hung_up: false,
         })
+    }
+
+    async fn next(&mut self) -> Signalled {
+        let [first, second] = &mut self.users;
+        tokio::select! {
+            _ = self.terminate.recv() => Signalled::Stop,
+            _ = self.interrupt.recv() => Signalled::Stop,
+            _ = self.quit.recv() => Signalled::Stop,
+            _ = self.hang_up.recv() => Signalled::Reload,
+            _ = first.recv() => Signalled::Nothing("SIGUSR1"),
+            _ = second.recv() => Signalled::Nothing("SIGUSR2"),
+        }
+    }
+
+    /// Waits for a signal to stop while the service starts.
+    async fn stop_of_start(&mut self) {
+        loop {
+            match self.next().await {
+                Signalled::Stop => return,
+                Signalled::Reload => self.hung_up = true,
+                Signalled::Nothing(_) => {}
+            }
+        }
     }
 
     /// Waits for a signal to stop. SIGHUP is no such signal: it asks for the configuration to be read again.
     async fn next_stop(&mut self, reloads: &Notify) {
         loop {
-            tokio::select! {
-                _ = self.terminate.recv() => return,
-                _ = self.interrupt.recv() => return,
-                _ = self.quit.recv() => return,
-                _ = self.hang_up.recv() => reloads.notify_one(),
+            match self.next().await {
+                Signalled::Stop => return,
+                Signalled::Reload => reloads.notify_one(),
+                Signalled::Nothing(signal) => info!(
+                    signal,
+                    "this signal asks for nothing here; SIGHUP has the configuration read again"
+                ),
             }
         }
     }

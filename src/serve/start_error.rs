@@ -5,6 +5,7 @@ use std::io;
 use crate::admin::UnusableStore;
 use crate::config::Mistakes;
 use crate::config::judge::UnusableConfiguration;
+use crate::config::reading;
 use crate::ledger;
 use crate::outbound;
 use crate::server::{self, ListenAddress};
@@ -17,7 +18,7 @@ use super::limits::UnheldLimits;
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The configuration file cannot be read.
-    #[error("`{path}` cannot be read: {error}")]
+    #[error("`{path}` cannot be read: {}", reading::why(error))]
     File {
         /// The file.
         path: String,

@@ -1,8 +1,9 @@
 //! Does the program start, refuse and end as an operator expects?
 
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use modelway::grpc::v1::generation_service_client::GenerationServiceClient;
@@ -171,8 +172,10 @@ fn a_log_filter_that_cannot_be_read_is_a_clear_error() {
 
     let output = command.env("RUST_LOG", "modelway=loud").output().unwrap();
 
-    assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains("RUST_LOG"), "{}", stderr(&output));
+    assert_eq!(output.status.code(), Some(2));
+    for word in ["RUST_LOG", "info,modelway=debug"] {
+        assert!(stderr(&output).contains(word), "{}", stderr(&output));
+    }
 }
 
 #[tokio::test]
@@ -323,6 +326,82 @@ fn a_configuration_that_comes_through_a_pipe_is_read() {
     let output = without_settings("sh").args(["-c", &line]).output().unwrap();
 
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+}
+
+/// Begins to serve a configuration that comes through this pipe, and waits until it is being read.
+fn reading(pipe: &Path) -> (std::process::Child, std::fs::File) {
+    let _ = std::fs::remove_file(pipe);
+    let made = Command::new("mkfifo").arg(pipe).status().unwrap();
+    assert!(made.success());
+    let mut command = program();
+    command.args([
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--admin-listen",
+        "none",
+        "--config",
+    ]);
+    let child = command
+        .arg(pipe)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // It can be opened once the program has opened the other end.
+    let writer = std::fs::OpenOptions::new().write(true).open(pipe).unwrap();
+    (child, writer)
+}
+
+fn signal(child: &std::process::Child, signal: &str) {
+    let sent = Command::new("kill")
+        .args([signal, &child.id().to_string()])
+        .status();
+    assert!(sent.unwrap().success());
+}
+
+#[test]
+fn a_signal_during_the_start_does_what_it_does_later() {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("signalled.pipe");
+    let (mut child, mut writer) = reading(&path);
+    for name in ["-HUP", "-USR1", "-USR2"] {
+        signal(&child, name);
+    }
+    writer.write_all(SLOW.as_bytes()).unwrap();
+    drop(writer);
+    let mut line = String::new();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    output.read_line(&mut line).unwrap();
+    assert!(line.contains("serves gRPC on"), "{line}");
+    signal(&child, "-TERM");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+
+    let (mut child, writer) = reading(&path);
+    signal(&child, "-TERM");
+    // The configuration never comes, and is not waited for.
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    drop(writer);
+}
+
+#[tokio::test]
+async fn a_signal_that_means_nothing_ends_no_service() {
+    let process = Process::serve(Some(&file("signals.toml", SLOW)), &[]);
+    let mut client = GenerationServiceClient::new(process.connect().await);
+    let open = client.stream_generate(ask("slow", "Hello")).await.unwrap();
+
+    for name in ["-USR1", "-USR2"] {
+        process.signal(name);
+    }
+    let streamed = collect(open.into_inner()).await;
+    drop(client);
+    process.terminate();
+    let (status, log) = process.ended().await;
+
+    assert!(streamed.failure.is_none());
+    assert_eq!(status.code(), Some(0), "{log}");
+    for name in ["SIGUSR1", "SIGUSR2"] {
+        assert!(log.contains(name), "{log}");
+    }
 }
 
 #[test]

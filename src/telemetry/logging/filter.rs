@@ -6,7 +6,9 @@ use tracing_subscriber::filter::{EnvFilter, LevelFilter, ParseError};
 #[derive(Debug, thiserror::Error)]
 pub enum FilterError {
     /// It does not parse.
-    #[error("`logging.filter` or `RUST_LOG` is not a log filter: {0}")]
+    #[error(
+        "`logging.filter` or `RUST_LOG` is not a log filter: {0}; write a level such as info, or info,modelway=debug"
+    )]
     Syntax(#[from] ParseError),
     /// A word of it is not a level.
     #[error(

@@ -153,7 +153,8 @@ impl Process {
         self.signal("-HUP");
     }
 
-    fn signal(&self, signal: &str) {
+    /// Sends a signal, such as `-USR1`.
+    pub(crate) fn signal(&self, signal: &str) {
         let pid = self.id().to_string();
         let sent = Command::new("kill").args([signal, &pid]).status().unwrap();
         assert!(sent.success());
