@@ -155,3 +155,6 @@ fn is_same(one: Option<&Destination>, other: Option<&Destination>) -> bool {
         && secrets(one) == secrets(other)
         && links[0] == links[1]
 }
+
+#[cfg(test)]
+mod tests;
