@@ -47,7 +47,8 @@ impl Service {
                 ListenAddress::Tcp(address) => address.to_string(),
             };
             let config = &self.judged.config;
-            let security = match config.server.tls {
+            let security = match &config.server.tls {
+                Some(tls) if tls.asks_for_proof() => "-cacert CA.pem -cert CERT.pem -key KEY.pem",
                 Some(_) => "-cacert CA.pem",
                 None => "-plaintext",
             };

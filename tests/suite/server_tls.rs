@@ -10,6 +10,7 @@ use std::time::Duration;
 use modelway::grpc::v1::ListBreakersRequest;
 use modelway::grpc::v1::generation_service_client::GenerationServiceClient;
 use modelway::grpc::v1::operations_service_client::OperationsServiceClient;
+use modelway::serve::Service;
 use modelway::server::ListenAddress;
 use modelway::simulator::{Fault, Settings, Simulator};
 use rustls::pki_types::ServerName;
@@ -143,6 +144,30 @@ async fn callers_speak_tls_and_one_that_speaks_plaintext_gets_an_alert_and_is_co
     let channel = Channel::from_shared(format!("http://{}", gateway.address));
     let refused = generate(channel.unwrap().connect_lazy()).await;
     assert!(refused.is_err());
+}
+
+#[tokio::test]
+async fn the_call_that_the_first_lines_show_has_the_options_that_this_listener_asks_for() {
+    let authority = Authority::new();
+    let files = Files::new(&authority, &[&authority]);
+    let with_tls = "grpcurl -cacert CA.pem -d ";
+    let with_proof = "grpcurl -cacert CA.pem -cert CERT.pem -key KEY.pem -d ";
+    for (tls, shown) in [
+        (files.table(""), with_tls),
+        (files.mutual("optional"), with_tls),
+        (files.mutual("required"), with_proof),
+        (String::new(), "grpcurl -plaintext -d "),
+    ] {
+        let name = format!("banner-{}.toml", std::process::id());
+        let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+        let provider = "[providers.openai]\nsimulated = true\nwire_format = 'openai_chat'\n";
+        std::fs::write(&file, format!("{tls}{ONE_MODEL}{provider}")).unwrap();
+        let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
+
+        let service = Service::start(Some(&file), Some(anywhere)).await.unwrap();
+
+        assert!(service.banner().contains(shown), "{}", service.banner());
+    }
 }
 
 #[tokio::test]
