@@ -24,8 +24,7 @@ impl Bearer {
         let (text, place) = match file {
             Some(path) => {
                 let place = format!("`{}`", path.display());
-                let text = std::fs::read_to_string(path);
-                let text = text
+                let text = reading::named(path)
                     .map_err(|error| format!("{place} cannot be read: {}", reading::why(&error)))?;
                 (text, place)
             }

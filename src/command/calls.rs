@@ -14,6 +14,7 @@ use crate::ledger::read::filter::{CallFilter, Sight};
 use crate::ledger::read::record::RecordedCall;
 
 use super::console::written;
+use super::nothing_done::NothingDone;
 use super::records::{Cell, RecordsArguments, RowFormat, csv, table, time_text, usd};
 
 #[derive(Debug, Args)]
@@ -50,15 +51,21 @@ fn code(text: &str) -> Result<Code, String> {
 
 impl CallsArguments {
     pub(super) fn run(self) -> Result<ExitCode, String> {
-        let mut files = self.records.files()?;
-        let text = match self.ids.is_empty() {
-            true => self.listed(&mut files)?,
-            false => shown(&mut files, &self.ids)?,
-        };
-        written(&text)
+        match self.text() {
+            Ok(text) => written(&text),
+            Err(nothing) => nothing.report(),
+        }
     }
 
-    fn listed(&self, files: &mut LedgerFiles) -> Result<Vec<u8>, String> {
+    fn text(&self) -> Result<Vec<u8>, NothingDone> {
+        let mut files = self.records.files()?;
+        match self.ids.is_empty() {
+            true => self.listed(&mut files),
+            false => shown(&mut files, &self.ids),
+        }
+    }
+
+    fn listed(&self, files: &mut LedgerFiles) -> Result<Vec<u8>, NothingDone> {
         let filter = CallFilter {
             troubled: self.troubled,
             code: self.code,
@@ -89,10 +96,10 @@ impl CallsArguments {
 }
 
 /// These calls with everything that was tried for them, one in a line.
-fn shown(files: &mut LedgerFiles, ids: &[String]) -> Result<Vec<u8>, String> {
+fn shown(files: &mut LedgerFiles, ids: &[String]) -> Result<Vec<u8>, NothingDone> {
     let mut out = Vec::new();
     for id in ids {
-        let details = calls::get(files, &Sight::All, id).map_err(|error| error.to_string())?;
+        let details = calls::get(files, &Sight::All, id)?;
         json_lines::write(&mut out, &details);
     }
     Ok(out)
@@ -103,12 +110,11 @@ fn found(
     files: &mut LedgerFiles,
     filter: &CallFilter,
     limit: usize,
-) -> Result<Vec<RecordedCall>, String> {
+) -> Result<Vec<RecordedCall>, NothingDone> {
     let (mut found, mut token) = (Vec::new(), String::new());
     while found.len() < limit {
         let size = (limit - found.len()).min(MOST_CALLS);
-        let page = calls::list(files, &Sight::All, filter, size, &token);
-        let page = page.map_err(|error| error.to_string())?;
+        let page = calls::list(files, &Sight::All, filter, size, &token)?;
         found.extend(page.calls);
         token = page.next_page_token;
         if token.is_empty() {

@@ -1,6 +1,5 @@
 //! How does a command reach a running service? One connection, made at once, so that its failure can be named.
 
-use std::fs;
 use std::future::Future;
 use std::io::ErrorKind;
 use std::path::PathBuf;
@@ -221,7 +220,7 @@ impl ServiceArguments {
 }
 
 fn read(path: &PathBuf) -> Result<String, String> {
-    fs::read_to_string(path).map_err(|error| {
+    reading::named(path).map_err(|error| {
         format!(
             "`{}` cannot be read: {}",
             path.display(),

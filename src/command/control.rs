@@ -15,22 +15,14 @@ use crate::limits::book::{LimitBook, UseAsked};
 use crate::limits::{LimitGround, Limits, Now};
 use crate::store::Store;
 
+use super::data::DataArguments;
 use super::environment::environment;
 
 /// Where accounts and keys are kept.
 #[derive(Clone, Debug, Args)]
 pub(super) struct StoreArguments {
-    /// The configuration, whose `ledger.path` names the data directory. Default: MODELWAY_CONFIG.
-    #[arg(short, long, value_name = "FILE", global = true)]
-    config: Option<PathBuf>,
-    /// The data directory, if no configuration is at hand. What a configuration file says of accounts is not known then.
-    #[arg(
-        long,
-        value_name = "DIRECTORY",
-        global = true,
-        conflicts_with = "config"
-    )]
-    data: Option<PathBuf>,
+    #[command(flatten)]
+    data: DataArguments,
 }
 
 /// A store that a command works on.
@@ -113,7 +105,7 @@ impl StoreArguments {
 
     /// The data directory, and what the file says beside it.
     fn place(&self) -> Result<StorePlace, String> {
-        if let Some(data) = &self.data {
+        if let Some(data) = self.data.named() {
             return Ok(StorePlace {
                 data: data.clone(),
                 settings: Settings::default(),
@@ -152,7 +144,7 @@ impl StoreArguments {
     /// It cannot be read, or has mistakes.
     pub(super) fn configuration(&self) -> Result<Option<(String, Config)>, String> {
         let overrides = environment();
-        let Some(path) = self.config.clone().or_else(|| overrides.config.clone()) else {
+        let Some(path) = self.data.config() else {
             return Ok(None);
         };
         let name = path.display().to_string();

@@ -41,7 +41,7 @@ Examples:
 
 pub(super) const LEDGER: &str = "\
 Examples:
-  modelway ledger repair data
+  modelway ledger repair --data data
 
 `repair` is what a service that ends with 78 asks for. Nothing of a damaged file is deleted.";
 
@@ -101,23 +101,23 @@ Examples:
 
 pub(super) const USAGE: &str = "\
 Examples:
-  modelway usage
-  modelway usage --by team,model --since 7d
-  modelway usage --by caller --interval day --time-zone Europe/Berlin --format csv";
+  modelway usage --config config.toml
+  modelway usage --by team,model --since 7d --data data
+  modelway usage --by caller --interval day --time-zone Europe/Berlin --format csv --data data";
 
 pub(super) const EXPORT: &str = "\
 Examples:
-  modelway export --since 7d
-  modelway export --since 7d --format json --single-attempts
+  modelway export --since 7d --data data
+  modelway export --since 7d --format json --single-attempts --data data
 
 The sum of the lines is that of the ledger, and two exports of the same time are the same bytes: standard error tells how many
 lines they are, what they cost, and their SHA-256.";
 
 pub(super) const CALLS: &str = "\
 Examples:
-  modelway calls
-  modelway calls --troubled --since 24h
-  modelway calls --account search --format json";
+  modelway calls --config config.toml
+  modelway calls --troubled --since 24h --data data
+  modelway calls --account search --format json --data data";
 
 pub(super) const SCHEMA: &str = "\
 Examples:

@@ -1,7 +1,6 @@
 //! `modelway export`: writes the settled ledger of a time in a fixed format, as finance takes it.
 
 use std::io::{self, ErrorKind, Write as _};
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
@@ -14,6 +13,8 @@ use crate::ledger::read::filter::Sight;
 use crate::ledger::read::interval;
 
 use super::console::print_error;
+use super::data::DataArguments;
+use super::nothing_done::NothingDone;
 use super::records::{ledger_in, moment, time, usd, zone};
 
 /// Exports are of whole hours, in microseconds.
@@ -21,9 +22,8 @@ const HOUR: i64 = 3_600_000_000;
 
 #[derive(Debug, Args)]
 pub(super) struct ExportArguments {
-    /// The data directory: what `ledger.path` names in the configuration.
-    #[arg(long, value_name = "DIRECTORY", default_value = "data")]
-    data: PathBuf,
+    #[command(flatten)]
+    data: DataArguments,
     /// From then on: a time back, such as 24h or 7d, a date, or a moment such as 2026-11-28T10:00:00Z; full hours.
     #[arg(long, value_name = "TIME", value_parser = time)]
     since: String,
@@ -52,13 +52,22 @@ enum Format {
 
 impl ExportArguments {
     pub(super) fn run(self) -> Result<ExitCode, String> {
+        match self.write() {
+            Ok(()) => Ok(ExitCode::SUCCESS),
+            Err(nothing) => nothing.report(),
+        }
+    }
+
+    fn write(self) -> Result<(), NothingDone> {
         let now = unix_us(SystemTime::now());
-        let zone = interval::zone(&self.time_zone).map_err(|error| error.to_string())?;
+        let zone = interval::zone(&self.time_zone)?;
         let hour = |text: &str, name| {
             let read = moment(text, now, &zone).ok_or_else(|| {
-                format!("`{text}` is no time for {name}; write a time back such as 7d, a date, or a moment")
+                NothingDone::Usage(format!(
+                    "`{text}` is no time for {name}; write a time back such as 7d, a date, or a moment"
+                ))
             })?;
-            Ok::<_, String>(read - read.rem_euclid(HOUR))
+            Ok::<_, NothingDone>(read - read.rem_euclid(HOUR))
         };
         let question = ExportQuestion {
             from: hour(&self.since, "--since")?,
@@ -70,25 +79,23 @@ impl ExportArguments {
             account: self.account.clone(),
             single_attempts: self.single_attempts,
         };
-        let mut files = ledger_in(&self.data)?;
+        let mut files = ledger_in(&self.data).map_err(NothingDone::Usage)?;
         let mut out = io::stdout().lock();
-        let mut export = Export::begin(&mut files, &Sight::All, &question, now)
-            .map_err(|error| error.to_string())?;
+        let mut export = Export::begin(&mut files, &Sight::All, &question, now)?;
         loop {
-            let (piece, rest) = export.next(&mut files).map_err(|error| error.to_string())?;
+            let (piece, rest) = export.next(&mut files)?;
             match piece {
                 ExportPiece::Chunk(lines) => match out.write_all(&lines) {
-                    Err(error) if error.kind() == ErrorKind::BrokenPipe => {
-                        return Ok(ExitCode::SUCCESS);
-                    }
-                    written => written
-                        .map_err(|error| format!("standard output cannot be written: {error}"))?,
+                    Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(()),
+                    written => written.map_err(|error| {
+                        NothingDone::Failed(format!("standard output cannot be written: {error}"))
+                    })?,
                 },
                 ExportPiece::Summary(summary) => print_error(summary_line(&summary)),
             }
             match rest {
                 Some(rest) => export = rest,
-                None => return Ok(ExitCode::SUCCESS),
+                None => return Ok(()),
             }
         }
     }

@@ -1,6 +1,5 @@
 //! `modelway ledger`: looks after the files of the ledger while no service uses them.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
@@ -9,30 +8,34 @@ use clap::{Args, Subcommand};
 use crate::ledger::repair::{FileSums, Repaired, repair};
 
 use super::console::print;
+use super::data::DataArguments;
+use super::nothing_done::NothingDone;
 
 #[derive(Debug, Args)]
 pub(super) struct LedgerArguments {
     #[command(subcommand)]
     task: LedgerTask,
+    #[command(flatten)]
+    data: DataArguments,
 }
 
 #[derive(Debug, Subcommand)]
 enum LedgerTask {
     /// Moves damaged files aside, saves what can be read of them, and shows their sums before and after.
-    Repair {
-        /// The data directory: `path` of `[ledger]`.
-        directory: PathBuf,
-    },
+    Repair,
 }
 
 impl LedgerArguments {
     pub(super) fn run(self) -> Result<ExitCode, String> {
-        let LedgerTask::Repair { directory } = self.task;
+        let LedgerTask::Repair = self.task;
+        let directory = match self.data.directory() {
+            Ok(directory) => directory,
+            Err(why) => return NothingDone::Usage(why).report(),
+        };
         if !directory.is_dir() {
             let directory = directory.display();
-            return Err(format!(
-                "`{directory}` is no directory; name the one of `ledger.path`"
-            ));
+            let why = format!("`{directory}` is no directory; name the one of `ledger.path`");
+            return NothingDone::Usage(why).report();
         }
         let repaired = repair(&directory, SystemTime::now()).map_err(|error| error.to_string())?;
         if repaired.is_empty() {

@@ -1,8 +1,6 @@
 //! What do `modelway usage` and `modelway calls` share? They read the ledger's files themselves, also while a service writes
 //! into them, and show what they find in one of three forms.
 
-use std::path::{Path, PathBuf};
-
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -15,6 +13,9 @@ use crate::ledger::read::filter::CallFilter;
 use crate::ledger::read::interval;
 use crate::ledger::{Durability, Files, LedgerFile};
 use crate::terminal::shown;
+
+use super::data::DataArguments;
+use super::nothing_done::NothingDone;
 
 /// Microseconds of a second.
 const SECOND: i64 = 1_000_000;
@@ -33,9 +34,8 @@ pub(super) enum RowFormat {
 /// Which ledger is read, and which of its calls.
 #[derive(Debug, Args)]
 pub(super) struct RecordsArguments {
-    /// The data directory: what `ledger.path` names in the configuration.
-    #[arg(long, value_name = "DIRECTORY", default_value = "data")]
-    data: PathBuf,
+    #[command(flatten)]
+    data: DataArguments,
     /// From then on: a time back, such as 90m, 24h or 7d, a date, or a moment such as 2026-11-28T10:30:00Z.
     #[arg(long, value_name = "TIME", value_parser = time)]
     since: Option<String>,
@@ -89,25 +89,25 @@ impl RecordsArguments {
     /// The files of the ledger.
     ///
     /// # Errors
-    /// There is no ledger in that directory.
-    pub(super) fn files(&self) -> Result<LedgerFiles, String> {
-        ledger_in(&self.data)
+    /// No directory is named, or there is no ledger in it.
+    pub(super) fn files(&self) -> Result<LedgerFiles, NothingDone> {
+        ledger_in(&self.data).map_err(NothingDone::Usage)
     }
 
     /// The calls that are asked for. `now` is in microseconds since 1970; times are rounded down to `step`.
     ///
     /// # Errors
     /// A time or the zone cannot be read.
-    pub(super) fn filter(&self, now: i64, step: i64) -> Result<CallFilter, String> {
-        let zone = interval::zone(&self.time_zone).map_err(|error| error.to_string())?;
+    pub(super) fn filter(&self, now: i64, step: i64) -> Result<CallFilter, NothingDone> {
+        let zone = interval::zone(&self.time_zone)?;
         let moment = |text: &Option<String>, name| match text {
             None => Ok(None),
             Some(text) => match moment(text, now, &zone) {
                 Some(moment) => Ok(Some(moment - moment.rem_euclid(step))),
-                None => Err(format!(
+                None => Err(NothingDone::Usage(format!(
                     "`{text}` is no time for {name}; write a time back such as 24h or 7d, a date such as 2026-11-28, or a \
                      moment such as 2026-11-28T10:30:00Z"
-                )),
+                ))),
             },
         };
         Ok(CallFilter {
@@ -123,15 +123,16 @@ impl RecordsArguments {
     }
 }
 
-/// The files of the ledger in a data directory.
+/// The files of the ledger in the data directory.
 ///
 /// # Errors
-/// There is no ledger in it.
-pub(super) fn ledger_in(data: &Path) -> Result<LedgerFiles, String> {
-    let files = Files::in_directory(data, Durability::Process);
+/// No directory is named, or there is no ledger in it.
+pub(super) fn ledger_in(data: &DataArguments) -> Result<LedgerFiles, String> {
+    let data = data.directory()?;
+    let files = Files::in_directory(&data, Durability::Process);
     if !data.join("ledger").exists() && !files.path(LedgerFile::Usage).exists() {
         return Err(format!(
-            "there is no ledger in `{}`; name the directory of `ledger.path` with --data",
+            "there is no ledger in `{}`; name the directory of `ledger.path` with --data, or the configuration with --config",
             data.display()
         ));
     }

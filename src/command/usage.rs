@@ -13,6 +13,7 @@ use crate::ledger::read::question::{Dimension, UsageQuestion, UsageSums};
 use crate::ledger::read::usage::{self, UsageGroup};
 
 use super::console::written;
+use super::nothing_done::NothingDone;
 use super::records::{Cell, RecordsArguments, RowFormat, csv, table, time_text, usd};
 
 /// Usage is summed up by half hours, in microseconds.
@@ -63,6 +64,13 @@ fn dimension(text: &str) -> Result<Dimension, String> {
 
 impl UsageArguments {
     pub(super) fn run(self) -> Result<ExitCode, String> {
+        match self.text() {
+            Ok(text) => written(text.as_bytes()),
+            Err(nothing) => nothing.report(),
+        }
+    }
+
+    fn text(self) -> Result<String, NothingDone> {
         let Self {
             records,
             by,
@@ -84,15 +92,13 @@ impl UsageArguments {
             needs_latency: require_latency,
         };
         let mut files = records.files()?;
-        let groups = usage::query(&mut files, &Sight::All, &question);
-        let groups = groups.map_err(|error| error.to_string())?;
+        let groups = usage::query(&mut files, &Sight::All, &question)?;
         let (heads, rows) = rows(&question, &groups);
-        let text = match records.format {
+        Ok(match records.format {
             RowFormat::Table => table(&heads, &rows),
             RowFormat::Csv => csv(&heads, &rows),
             RowFormat::Json => json(&heads, &rows),
-        };
-        written(text.as_bytes())
+        })
     }
 }
 

@@ -42,6 +42,9 @@ pub fn differences(before: &str, after: &str) -> Vec<String> {
             whole(key, of_both, &mut found);
         }
     }
+    if found.is_empty() {
+        found.push("comments or spaces alone".to_owned());
+    }
     let more = found.len().saturating_sub(MOST_LISTED);
     if more > 0 {
         found.truncate(MOST_LISTED);

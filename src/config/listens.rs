@@ -1,8 +1,6 @@
 //! Where does a service listen? Read on its own, so that a mistake elsewhere in the file, or a secret that is not here,
 //! keeps no command from finding the service.
 
-use std::path::Path;
-
 use crate::server::{AdminSettings, ListenAddress, ProbesSettings, Settings};
 
 use super::Overrides;
@@ -36,13 +34,10 @@ impl Listens {
     /// The file cannot be read or is not TOML, or a variable of the environment is wrong.
     pub fn of(overrides: &Overrides) -> Result<Self, String> {
         let (text, table) = match &overrides.config {
-            Some(path) => file(path)?,
+            Some(path) => reading::table(path)?,
             None => Default::default(),
         };
-        if let Some(wrong) = overrides.wrong_beside(&text).next() {
-            let (name, what, remedy) = (&wrong.name, wrong.what, &wrong.remedy);
-            return Err(format!("{name}: {what}; {remedy}"));
-        }
+        overrides.check_beside(&text)?;
         Ok(Self::within(&table, overrides))
     }
 
@@ -80,16 +75,6 @@ impl Listens {
             ),
         }
     }
-}
-
-/// The text of a file and what it says.
-fn file(path: &Path) -> Result<(String, toml::Table), String> {
-    let name = path.display();
-    let text = reading::configuration(path)
-        .map_err(|error| format!("`{name}` cannot be read: {}", reading::why(&error)))?;
-    let parsed = text.parse::<toml::Table>();
-    let table = parsed.map_err(|error| format!("`{name}` is not TOML: {}", error.message()))?;
-    Ok((text, table))
 }
 
 #[cfg(test)]

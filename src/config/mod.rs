@@ -10,6 +10,7 @@ mod auth;
 mod body;
 pub mod check;
 mod credential;
+pub mod data_directory;
 mod dialect;
 pub mod difference;
 mod doors;

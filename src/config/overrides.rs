@@ -158,6 +158,17 @@ impl Overrides {
         }
     }
 
+    /// Nothing, if the environment is right beside a file with this text.
+    ///
+    /// # Errors
+    /// The first mistake and its remedy.
+    pub(super) fn check_beside(&self, file: &str) -> Result<(), String> {
+        match self.wrong_beside(file).next() {
+            None => Ok(()),
+            Some(WrongVariable { name, what, remedy }) => Err(format!("{name}: {what}; {remedy}")),
+        }
+    }
+
     /// What is wrong with the environment, where this is the text of the file.
     pub(super) fn wrong_beside<'a>(
         &'a self,

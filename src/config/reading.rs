@@ -25,6 +25,19 @@ pub fn configuration(path: &Path) -> io::Result<String> {
     text(path, MAX_CONFIGURATION_BYTES)
 }
 
+/// Reads a configuration as TOML, without any judgement of what it says: its text and its table.
+///
+/// # Errors
+/// Why it cannot be read, with the name of the file.
+pub fn table(path: &Path) -> Result<(String, toml::Table), String> {
+    let name = path.display();
+    let text =
+        configuration(path).map_err(|error| format!("`{name}` cannot be read: {}", why(&error)))?;
+    let parsed = text.parse::<toml::Table>();
+    let table = parsed.map_err(|error| format!("`{name}` is not TOML: {}", error.message()))?;
+    Ok((text, table))
+}
+
 /// Reads the text of a configuration from standard input, within the same bounds.
 ///
 /// # Errors

@@ -61,7 +61,7 @@ pub enum OpenError {
     },
     /// A file is damaged.
     #[error(
-        "`{}` is damaged: {error}; `modelway ledger repair {}` moves it aside and saves what can be read",
+        "`{}` is damaged: {error}; `modelway ledger repair --data {}` moves it aside and saves what can be read",
         path.display(), data.display()
     )]
     Damaged {

@@ -132,7 +132,12 @@ fn every_example_of_every_help_text_does_what_it_shows() {
         lines.extend(shown);
     }
     assert!(lines.len() > 18, "{lines:?}");
-    let service = Process::serve(Some(&folder.join("config.toml")), &[]);
+    let served = folder.join("served.toml");
+    fs::write(&served, CONFIG).unwrap();
+    let service = Process::serve(Some(&served), &[]);
+    // What examples start and read keeps a ledger in the folder, where they run.
+    let with_ledger = format!("{CONFIG}[ledger]\npath = 'data'\n");
+    fs::write(folder.join("config.toml"), with_ledger).unwrap();
     let notes = "A gateway stands between two networks.";
     fs::write(folder.join("notes.txt"), notes).unwrap();
     fs::create_dir_all(folder.join("data/ledger")).unwrap();

@@ -1,7 +1,8 @@
-//! What do the commands do that ask a running service? The program itself is run, against a service and its simulator.
+//! What do commands do? The program itself is run; what asks a service is run against one and its simulator.
 
 mod call;
 mod check;
+mod data;
 mod explain;
 mod health;
 mod live;

@@ -21,8 +21,9 @@ use crate::identity::record::{AccountKind, AccountRecord, CallsUnderWay};
 use crate::identity::{Action, Labels, Scope};
 
 use super::administrator::ServerArguments;
-use super::console::{BROKEN, in_runtime, print, print_error, shown};
+use super::console::{in_runtime, print, print_error};
 use super::control::{OpenedStore, StoreArguments};
+use super::nothing_done::NothingDone;
 
 pub(super) use self::lines::time;
 use self::lines::{line_of, table_of};
@@ -141,35 +142,11 @@ impl KeysArguments {
         let creates = matches!(self.command, KeysCommand::Create(_));
         let opened = match self.store.open(creates) {
             Ok(opened) => opened,
-            Err(why) => {
-                print_error(shown(&why).into_owned());
-                return Ok(ExitCode::from(BROKEN));
-            }
+            Err(why) => return NothingDone::Usage(why).report(),
         };
         match on_store(&opened, self.command, self.comment) {
             Ok(code) => Ok(code),
-            Err(NothingDone::Usage(why)) => {
-                print_error(shown(&why).into_owned());
-                Ok(ExitCode::from(BROKEN))
-            }
-            Err(NothingDone::Failed(why)) => Err(shown(&why).into_owned()),
-        }
-    }
-}
-
-/// Why a command did nothing.
-pub(super) enum NothingDone {
-    /// The command line is at fault.
-    Usage(String),
-    /// Something outside failed.
-    Failed(String),
-}
-
-impl From<AdminError> for NothingDone {
-    fn from(error: AdminError) -> Self {
-        match error.blames_request() {
-            true => Self::Usage(error.to_string()),
-            false => Self::Failed(error.to_string()),
+            Err(nothing) => nothing.report(),
         }
     }
 }

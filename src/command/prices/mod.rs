@@ -15,16 +15,16 @@ use jiff::tz::TimeZone;
 
 use crate::admin::{MOST_PRICES, PricesWish, UnknownWish, WantedPrice};
 use crate::calendar::unix_us;
-use crate::config::price_list;
+use crate::config::{price_list, reading};
 use crate::grpc::admin;
 use crate::ledger::{Durability, Ledger, Settings};
 use crate::limits::{Limits, Now};
 use crate::money::{Price, Rates};
 
 use super::administrator::ServerArguments;
-use super::console::{BROKEN, in_runtime, print, print_error, shown};
+use super::console::{in_runtime, print, print_error, shown};
 use super::control::{OpenedStore, StoreArguments};
-use super::keys::NothingDone;
+use super::nothing_done::NothingDone;
 use super::records;
 
 use self::import::WantedModel;
@@ -131,11 +131,7 @@ impl PricesArguments {
         };
         match done {
             Ok(()) => Ok(ExitCode::SUCCESS),
-            Err(NothingDone::Usage(why)) => {
-                print_error(shown(&why).into_owned());
-                Ok(ExitCode::from(BROKEN))
-            }
-            Err(NothingDone::Failed(why)) => Err(shown(&why).into_owned()),
+            Err(nothing) => nothing.report(),
         }
     }
 }
@@ -221,11 +217,21 @@ fn on_store(
     Ok(())
 }
 
+/// The text of a file, within the bounds of a configuration.
+fn text_of(file: &Path) -> Result<String, String> {
+    reading::configuration(file).map_err(|error| {
+        format!(
+            "`{}` cannot be read: {}",
+            file.display(),
+            reading::why(&error)
+        )
+    })
+}
+
 /// The prices of a file.
 fn prices_in(file: &Path) -> Result<Vec<WantedPrice>, String> {
     let name = file.display();
-    let text =
-        fs::read_to_string(file).map_err(|error| format!("`{name}` cannot be read: {error}"))?;
+    let text = text_of(file)?;
     let prices = price_list(&text, &name.to_string()).map_err(|mistakes| mistakes.join("\n"))?;
     if prices.len() > MOST_PRICES {
         let many = prices.len();
@@ -252,8 +258,7 @@ fn import_file(
     start_time: Option<&str>,
 ) -> Result<(), NothingDone> {
     let name = file.display();
-    let text = fs::read_to_string(file)
-        .map_err(|error| NothingDone::Usage(format!("`{name}` cannot be read: {error}")))?;
+    let text = text_of(file).map_err(NothingDone::Usage)?;
     let config = store.configuration().map_err(NothingDone::Usage)?;
     let config = config.map(|(_, config)| config);
     let wanted: Option<Vec<_>> = config.as_ref().map(|config| {

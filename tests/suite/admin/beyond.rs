@@ -434,3 +434,48 @@ async fn commands_reach_the_listener_with_a_key_or_with_a_certificate_that_names
         .await;
     assert_eq!(denied.unwrap_err().code(), Code::PermissionDenied);
 }
+
+#[tokio::test]
+async fn a_plan_is_shown_to_whoever_shows_the_key_of_an_operator_from_a_file_or_a_variable() {
+    let way = Way::new();
+    let exposed = Exposed::start("explain", &way.tls("")).await;
+    let address = format!("https://localhost:{}", exposed.port);
+    let explain = async |file: Option<&str>, variable: Option<&str>| {
+        let mut command = program();
+        command.args(["explain", "one", "--address", &address, "--ca"]);
+        command.arg(way.servers.file());
+        if let Some(key) = file {
+            let path = exposed.file.with_extension("key");
+            fs::write(&path, format!("{key}\n")).unwrap();
+            command.arg("--admin-key-file").arg(path);
+        }
+        if let Some(key) = variable {
+            command.env("MODELWAY_ADMIN_KEY", key);
+        }
+        let asking = tokio::task::spawn_blocking(move || command.output().unwrap());
+        let output = asking.await.unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(said).unwrap())
+    };
+    let operator = exposed.operator.as_str();
+
+    for shown in [
+        explain(Some(operator), None).await,
+        explain(None, Some(operator)).await,
+        // The option wins over the variable.
+        explain(Some(operator), Some(&exposed.reader)).await,
+    ] {
+        assert_eq!(shown.0, Some(0), "{shown:?}");
+        assert!(shown.1.starts_with(" 1. openai/"), "{shown:?}");
+    }
+    for (refused, code) in [
+        (explain(None, None).await, 4),
+        (explain(Some(&exposed.reader), Some(operator)).await, 4),
+        (explain(Some(&exposed.caller), None).await, 4),
+        (explain(Some("two\nlines"), None).await, 2),
+        (explain(Some(""), None).await, 2),
+    ] {
+        assert_eq!(refused.0, Some(code), "{refused:?}");
+        assert!(!refused.1.contains(operator), "{refused:?}");
+    }
+}

@@ -140,15 +140,15 @@ async fn a_damaged_file_is_repaired_only_when_it_is_asked_for() {
     let (code, said) = told(&serve(&config));
     let untouched = fs::read(&file).unwrap();
     let mut repair = program();
-    repair.args(["ledger", "repair"]).arg(&data);
+    repair.args(["ledger", "repair", "--data"]).arg(&data);
     let repaired = repair.output().unwrap();
     let mut again = program();
-    again.args(["ledger", "repair"]).arg(&data);
+    again.args(["ledger", "repair", "--data"]).arg(&data);
     let again = again.output().unwrap();
 
     println!("{code}: {said}");
     assert_eq!(code, 78, "{said}");
-    let command = format!("`modelway ledger repair {}`", data.display());
+    let command = format!("`modelway ledger repair --data {}`", data.display());
     assert!(said.contains(&file.display().to_string()), "{said}");
     assert!(said.contains(&command), "{said}");
     assert_eq!(untouched, bytes);

@@ -1,0 +1,54 @@
+//! Why did a command do nothing, and which exit code says so?
+
+use std::process::ExitCode;
+
+use crate::admin::AdminError;
+use crate::ledger::read::error::ReadError;
+
+use super::console::{BROKEN, print_error, shown};
+
+/// Why a command did nothing.
+#[derive(Debug)]
+pub(super) enum NothingDone {
+    /// The command line, the configuration, or what is asked for is at fault.
+    Usage(String),
+    /// Something outside failed.
+    Failed(String),
+}
+
+impl NothingDone {
+    /// Says why on standard error, and gives the exit code that goes with it.
+    ///
+    /// # Errors
+    /// What failed outside, for the end of the program.
+    pub(super) fn report(self) -> Result<ExitCode, String> {
+        match self {
+            Self::Usage(why) => {
+                print_error(shown(&why).into_owned());
+                Ok(ExitCode::from(BROKEN))
+            }
+            Self::Failed(why) => Err(shown(&why).into_owned()),
+        }
+    }
+}
+
+impl From<AdminError> for NothingDone {
+    fn from(error: AdminError) -> Self {
+        match error.blames_request() {
+            true => Self::Usage(error.to_string()),
+            false => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+impl From<ReadError> for NothingDone {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Invalid { .. }
+            | ReadError::NotFound(_)
+            | ReadError::NotYet(_)
+            | ReadError::TooMuch(_) => Self::Usage(error.to_string()),
+            ReadError::GivenUp | ReadError::Unreadable(_) => Self::Failed(error.to_string()),
+        }
+    }
+}
