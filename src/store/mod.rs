@@ -12,7 +12,9 @@ mod prices;
 mod records;
 mod schema;
 
+use std::fs::DirBuilder;
 use std::ops::Deref;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -30,6 +32,9 @@ pub use self::records::{KEPT_IN, StoredAccount, StoredKey};
 
 /// The file's name in the data directory.
 pub const FILE_NAME: &str = "control.db";
+
+/// The rights of a data directory that is made here: the ledger, which is made in it later, concerns its owner alone.
+const DIRECTORY_MODE: u32 = 0o700;
 
 /// How long a change waits for another process that is writing.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -65,12 +70,14 @@ impl Store {
         })
     }
 
-    /// The same, after the directory was made if it was not there.
+    /// The same, after the directory was made if it was not there; only its owner can enter it then.
     ///
     /// # Errors
     /// [`StoreError`], with the file's name.
     pub fn create(directory: &Path) -> Result<Self, StoreError> {
-        if let Err(error) = std::fs::create_dir_all(directory) {
+        let mut builder = DirBuilder::new();
+        builder.recursive(true).mode(DIRECTORY_MODE);
+        if let Err(error) = builder.create(directory) {
             let why = StoreError::unopened(error.to_string());
             return Err(why.within(&directory.join(FILE_NAME)));
         }

@@ -373,3 +373,18 @@ fn only_its_owner_reads_the_file() {
         assert_eq!(mode & 0o777, 0o600, "{:?}", file.path());
     }
 }
+
+#[cfg(unix)]
+#[test]
+fn only_its_owner_enters_a_directory_that_is_made() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let directory = Directory::new();
+    let made = directory.0.join("outer/data");
+    Store::create(&made).unwrap();
+
+    for made in [made.parent().unwrap(), &made] {
+        let mode = fs::metadata(made).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700, "{made:?}");
+    }
+}
