@@ -115,4 +115,36 @@ mod tests {
             assert_eq!(whole_seconds(Duration::from_millis(millis)), seconds);
         }
     }
+
+    #[test]
+    fn the_documentation_lists_every_code_with_its_status() {
+        let page = include_str!("../../docs/json-and-web.md");
+        let (_, table) = page
+            .split_once("| code | HTTP status |\n|---|---|\n")
+            .unwrap();
+        let (table, _) = table.split_once("\n\n").unwrap();
+        let mut listed = Vec::new();
+        for row in table.lines() {
+            let mut cells = row.trim_matches('|').split('|').map(str::trim);
+            let (codes, status) = (cells.next().unwrap(), cells.next().unwrap());
+            listed.extend(
+                codes
+                    .split(", ")
+                    .map(|code| (code.to_owned(), status.to_owned())),
+            );
+        }
+        listed.sort();
+        let failures = Code::ALL.into_iter().filter(|code| *code != Code::Ok);
+        let mut all: Vec<_> = failures
+            .map(|code| {
+                (
+                    code.name().to_owned(),
+                    http_status(code).as_u16().to_string(),
+                )
+            })
+            .collect();
+        all.sort();
+
+        assert_eq!(listed, all);
+    }
 }
