@@ -422,6 +422,8 @@ async fn under_load(name: &str, times: usize, pause: Duration) {
         };
         let burst = 50 + number % 3;
         let most = 500 + number;
+        // The providers' time is not what is tried here, and a machine with other work to do may take it all.
+        let patient = r#"timeouts = { first_event = "10m", first_content = "10m", byte_idle = "10m", progress_idle = "10m" }"#;
         format!(
             r#"
             [server]
@@ -435,13 +437,20 @@ async fn under_load(name: &str, times: usize, pause: Duration) {
             simulated = true
             wire_format = "openai_chat"
             [models."sim/slow+tokens=30+gap=10ms"]
+            {patient}
             [models."sim/long+tokens=100000+gap=50ms"]
+            {patient}
             [models."sim/other+tokens=30"]
+            {patient}
             [models."sim/broken"]
             model = "broken+status=500"
+            {patient}
             [models."sim/version-{number}"]
+            {patient}
             [scenarios.s]
             targets = {targets}
+            timeout = "20m"
+            max_timeout = "30m"
             [scenarios.s.retry]
             burst = {burst}
             [scenarios.long]
