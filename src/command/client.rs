@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -219,7 +219,7 @@ impl ServiceArguments {
     }
 }
 
-fn read(path: &PathBuf) -> Result<String, String> {
+fn read(path: &Path) -> Result<String, String> {
     reading::named(path).map_err(|error| {
         format!(
             "`{}` cannot be read: {}",

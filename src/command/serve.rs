@@ -8,6 +8,7 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -88,9 +89,10 @@ async fn serve(arguments: ServeArguments) -> Result<ExitCode, String> {
     raise_limit();
     let mut signals = Signals::listen()?;
     // In a task of its own, since the start reads files: none of them may keep a signal waiting.
-    let starting = tokio::spawn(async move { Service::start(config.as_deref(), overrides).await });
+    let mut starting = JoinSet::new();
+    starting.spawn(async move { Service::start(config.as_deref(), overrides).await });
     let started = tokio::select! {
-        started = starting => started.map_err(|error| error.to_string())?,
+        Some(started) = starting.join_next() => started.map_err(|error| error.to_string())?,
         () = signals.stop_of_start() => return Ok(ExitCode::SUCCESS),
     };
     let mut service = match started {
