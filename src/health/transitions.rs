@@ -63,3 +63,35 @@ impl TransitionCounts {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_change_counts_once_for_its_breaker_under_its_state_and_cause() {
+        let counts = TransitionCounts::default();
+        for (to, cause) in CHANGES {
+            let from = BreakerState::Closed;
+            counts.count("provider", "model", Transition { from, to, cause });
+        }
+        let opened = Transition {
+            from: BreakerState::Closed,
+            to: BreakerState::Open,
+            cause: "failure_ratio",
+        };
+        counts.count("provider", "", opened);
+
+        let of_model = counts.of("provider", "model");
+        assert!(of_model.cells().all(|(_, counter)| counter.count() == 1));
+        let of_endpoint = counts.of("provider", "");
+        let counted: Vec<_> = of_endpoint
+            .cells()
+            .filter(|(_, counter)| counter.count() > 0)
+            .map(|(labels, counter)| (labels, counter.count()))
+            .collect();
+        assert_eq!(counted, [(vec!["open", "failure_ratio"], 1)]);
+        let of_another = counts.of("another", "model");
+        assert!(of_another.cells().all(|(_, counter)| counter.count() == 0));
+    }
+}

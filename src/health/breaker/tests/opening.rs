@@ -368,3 +368,17 @@ fn a_first_attempt_that_waits_for_four_seconds_is_doubted_at_once() {
     }
     assert_eq!(breaker.snapshot(now).failures, 4);
 }
+
+#[test]
+fn other_settings_hold_at_once_for_what_has_been_counted() {
+    let (mut breaker, now) = closed();
+    assert_eq!(attempt(&mut breaker, FAILED, now), None);
+
+    breaker.change(Settings {
+        consecutive_failures: 2,
+        ..Settings::default()
+    });
+
+    let opened = attempt(&mut breaker, FAILED, now);
+    assert_eq!(cause_of(opened), Some("consecutive_failures"));
+}
