@@ -9,6 +9,8 @@ mod error;
 mod fields;
 mod keys;
 mod limits;
+mod notes;
+mod objects;
 mod prices;
 mod rights;
 mod standing;
@@ -18,30 +20,27 @@ mod views;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use tracing::warn;
 
-use crate::audit::{Actor, AuditDraft, AuditFailures, FailedLogins, LoginMinute, Subject};
-use crate::identity::directory::Directory;
-use crate::identity::directory::complaints::{DirectoryMistake, list};
-use crate::identity::directory::numbers::AccountNumbers;
+use crate::audit::{AuditDraft, AuditFailures, FailedLogins};
+use crate::identity::directory::complaints::list;
 use crate::identity::identities::Identities;
 use crate::identity::key::KeyHash;
-use crate::identity::record::{AccountRecord, KeyRecord};
-use crate::identity::settings::Settings;
 use crate::ledger::{Files, Ledger};
 use crate::limits::book::{LimitBook, StoreLimits, UnusedLimits};
 use crate::limits::{Limits, Now, PriorUse};
 use crate::locked::locked;
 use crate::money::LearnedTokens;
-use crate::store::{Store, StoreError, StoreReading};
+use crate::store::{Store, StoreError};
 
 pub use self::accounts::{AccountChange, ListedAccount};
 pub use self::audited::EventPage;
 pub use self::error::{AdminError, NoSuch, Unfollowed, UnusableStore};
 pub use self::keys::{KeyWish, ListedKey, MadeKey, Revocation, Rotation};
 pub use self::limits::{GrantWish, LimitChange, ListedLimit, StateFilter};
+pub use self::objects::StoreObjects;
 pub use self::prices::{
     CompiledPrices, FilePrices, ListedPrice, MOST_PRICES, PriceBoard, PriceConflict, PricedUnknown,
     PricesWish, PutPrices, UnknownWish, WantedPrice,
@@ -49,58 +48,13 @@ pub use self::prices::{
 pub use self::rights::{Administrator, Rights};
 pub use self::standing::name_of;
 
+use self::objects::FileObjects;
+
 /// The most objects on a page.
 pub const MOST_ON_PAGE: usize = 1_000;
 
-/// The most events that wait to be written.
-const MOST_NOTED: usize = 10_000;
-
 /// How long it takes until a change of another process is noticed, at most.
 pub const FOREIGN_CHANGE_BOUND: Duration = Duration::from_secs(1);
-
-/// What the configuration file says of accounts and keys. It is read-only here.
-#[derive(Clone, Debug, Default)]
-struct FileObjects {
-    /// The file's name, for messages.
-    name: String,
-    settings: Settings,
-}
-
-/// Accounts and keys of the store, as the directory takes them.
-#[derive(Clone, Debug, Default)]
-pub struct StoreObjects {
-    /// Its accounts.
-    pub accounts: Vec<AccountRecord>,
-    /// Its keys.
-    pub keys: Vec<KeyRecord>,
-}
-
-impl StoreObjects {
-    /// What the store holds at this moment.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub fn read(reading: &StoreReading<'_>) -> Result<Self, StoreError> {
-        let accounts = reading.accounts()?.into_iter();
-        let keys = reading.keys()?.into_iter();
-        Ok(Self {
-            accounts: accounts.map(|stored| stored.account).collect(),
-            keys: keys.map(|stored| stored.key).collect(),
-        })
-    }
-}
-
-impl FileObjects {
-    /// The directory of these objects and those of the store.
-    ///
-    /// # Errors
-    /// Every mistake. The positions in them count the accounts and keys of the file first.
-    fn directory(&self, store: &StoreObjects) -> Result<Directory, Vec<DirectoryMistake>> {
-        let (previous, numbers) = (Directory::default(), AccountNumbers::default());
-        self.settings
-            .directory(&store.accounts, &store.keys, &previous, &numbers)
-    }
-}
 
 /// Tells what was learned of the tokens of targets.
 pub type LearnedSource = Box<dyn Fn() -> Vec<LearnedTokens> + Send + Sync>;
@@ -356,123 +310,6 @@ impl Administration {
         }
         Ok(())
     }
-
-    /// Notes that an administrator was refused a method.
-    pub fn note_denied(&self, at: SystemTime, actor: Actor, method: &'static str) {
-        let mut event = AuditDraft::done(at, actor, "denied", Subject::new("method", method));
-        event.code = "PERMISSION_DENIED";
-        self.note(event);
-    }
-
-    /// Notes what an operator decided about a breaker: of a provider, and of one of its models unless that is empty.
-    pub fn note_override(
-        &self,
-        at: SystemTime,
-        actor: Actor,
-        (provider, model): (&str, &str),
-        state: &str,
-        comment: &str,
-    ) {
-        let id = match model {
-            "" => provider,
-            model => model,
-        };
-        let subject = Subject::new("breaker", id);
-        let event = AuditDraft::done(at, actor, "breaker.set", subject);
-        self.note(event.after(&views::OverrideView { state }).because(comment));
-    }
-
-    /// Notes that the configuration with this hash is in use.
-    pub fn note_configuration(&self, at: SystemTime, hash: &str) {
-        let subject = Subject::new("configuration", hash);
-        self.note(AuditDraft::done(
-            at,
-            Actor::file(),
-            "configuration.load",
-            subject,
-        ));
-    }
-
-    /// Keeps an event until [`Administration::write_noted`], so that whoever notes it need not wait for a disk.
-    fn note(&self, event: AuditDraft) {
-        let mut noted = locked(&self.noted);
-        if noted.len() < MOST_NOTED {
-            noted.push(event);
-            return;
-        }
-        self.failures.lost.increment();
-        warn!(
-            action = event.action,
-            subject = %event.subject,
-            "too many events wait to be written to the audit record, so this one is not"
-        );
-    }
-
-    /// Writes down what was noted. To be called every half second.
-    ///
-    /// # Errors
-    /// [`StoreError`]. What was not written is written the next time.
-    pub fn write_noted(&self) -> Result<(), StoreError> {
-        let mut noted = std::mem::take(&mut *locked(&self.noted)).into_iter();
-        while let Some(event) = noted.next() {
-            if let Err(error) = self.store.record(event.clone()) {
-                self.failures.retried.increment();
-                locked(&self.noted).splice(0..0, [event].into_iter().chain(noted));
-                return Err(error);
-            }
-        }
-        Ok(())
-    }
-
-    /// Counts a login that failed. [`Administration::write_logins`] writes the sums down.
-    pub fn count_failed_login(&self, at: SystemTime, address: &str) {
-        locked(&self.logins).count(minute_of(at), address);
-    }
-
-    /// Writes down the failed logins of the minutes that have ended; of all of them if the service ends.
-    ///
-    /// # Errors
-    /// [`StoreError`]; what was not written is lost.
-    pub fn write_logins(&self, now: SystemTime, ends: bool) -> Result<(), StoreError> {
-        let sums = {
-            let mut logins = locked(&self.logins);
-            match ends {
-                true => logins.all(),
-                false => logins.ended_before(minute_of(now)),
-            }
-        };
-        let mut result = Ok(());
-        for sum in sums {
-            match result {
-                Ok(()) => result = self.store.record(login_event(sum)).map(|_| ()),
-                Err(_) => self.failures.lost.increment(),
-            }
-        }
-        if result.is_err() {
-            self.failures.lost.increment();
-        }
-        result
-    }
-}
-
-fn login_event(sum: LoginMinute) -> AuditDraft {
-    let LoginMinute {
-        minute,
-        address,
-        count,
-    } = sum;
-    let actor = Actor {
-        name: String::new(),
-        origin: address.clone(),
-    };
-    let at = UNIX_EPOCH + Duration::from_secs(minute * 60);
-    let mut event = AuditDraft::done(at, actor, "login.failed", Subject::new("address", &address));
-    event.code = "UNAUTHENTICATED";
-    event.after(&views::LoginsView { count })
-}
-
-fn minute_of(at: SystemTime) -> u64 {
-    at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() / 60
 }
 
 #[cfg(test)]

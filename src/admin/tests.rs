@@ -3,16 +3,19 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
+use std::time::UNIX_EPOCH;
 
 use proptest::prelude::*;
 use secrecy::ExposeSecret as _;
 
+use super::notes::MOST_NOTED;
 use super::*;
-use crate::audit::AuditEvent;
+use crate::audit::{Actor, AuditEvent};
 use crate::hash::in_digits;
-use crate::identity::directory::KeyState;
+use crate::identity::directory::{Directory, KeyState};
 use crate::identity::key::KeyHash;
-use crate::identity::record::{AccountKind, CallsUnderWay, ProofBinding};
+use crate::identity::record::{AccountKind, AccountRecord, CallsUnderWay, KeyRecord, ProofBinding};
+use crate::identity::settings::Settings;
 use crate::identity::{Action, LabelRule, Labels, Scope};
 use crate::store::{EventFilter, KEPT_IN, specimens};
 
