@@ -87,7 +87,7 @@ async fn a_row_that_was_changed_by_hand_is_told_with_both_sums() {
     let (sound, quiet, _) = compared("ledger-compared-sound", "").await;
     let (changed, log, day) = compared(
         "ledger-compared",
-        "UPDATE calls SET cost_nanos = cost_nanos + 1000 WHERE call_id = (SELECT min(call_id) FROM calls)",
+        "UPDATE settled_calls SET cost_nanos = cost_nanos + 1000 WHERE call_id = (SELECT min(call_id) FROM settled_calls)",
     )
     .await;
 

@@ -37,7 +37,7 @@ fn fill(data: &Path, calls: i64) {
     file.busy_timeout(PROMPTLY).unwrap();
     file.execute(
         "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < ?1)
-         INSERT INTO calls (call_id, state, version, caller, team, organisation, key_id, scenario, label_set, trace_id,
+         INSERT INTO settled_calls (call_id, state, version, caller, team, organisation, key_id, scenario, label_set, trace_id,
              started_us, code)
          SELECT unhex(format('%s%016x', substr(hex(call_id), 1, 16), i)), 2, 1, caller, 0, 0, 0, scenario, label_set,
              trace_id, started_us, 0

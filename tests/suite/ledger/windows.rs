@@ -15,8 +15,8 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::{data, days, table};
-use crate::support::{Process, ask};
+use super::{data, days, sum, table};
+use crate::support::{Process, ask, until};
 
 /// Much longer than anything here takes.
 const PROMPTLY: Duration = Duration::from_secs(60);
@@ -118,20 +118,20 @@ fn let_midnight_pass(data: &Path) -> usize {
     let before = serde_json::to_string(&windows).unwrap();
     let insert = "INSERT INTO windows (text) VALUES (?1) RETURNING id";
     let before: i64 = file.query_row(insert, [before], |row| row.get(0)).unwrap();
-    let half = "(SELECT call_id FROM attempts WHERE state = 1 ORDER BY call_id LIMIT ?1)";
+    let half = "(SELECT call_id FROM open_attempts ORDER BY call_id LIMIT ?1)";
     let open: i64 = file
-        .query_row("SELECT count(*) FROM attempts WHERE state = 1", [], |row| {
-            row.get(0)
-        })
+        .query_row("SELECT count(*) FROM open_attempts", [], |row| row.get(0))
         .unwrap();
     let moved = file
         .execute(
-            &format!("UPDATE attempts SET windows = ?2 WHERE windows = ?3 AND call_id IN {half}"),
+            &format!(
+                "UPDATE open_attempts SET windows = ?2 WHERE windows = ?3 AND call_id IN {half}"
+            ),
             [open / 2, before, id],
         )
         .unwrap();
     file.execute(
-        "UPDATE attempts SET started_us = started_us - 86400000000 WHERE state = 1 AND windows = ?1",
+        "UPDATE open_attempts SET started_us = started_us - 86400000000 WHERE windows = ?1",
         [id],
     )
     .unwrap();
@@ -155,6 +155,7 @@ pub(super) async fn used(process: &Process) -> Vec<(String, i64, i64)> {
 #[tokio::test]
 async fn what_was_reserved_on_one_side_of_midnight_counts_there_after_a_kill() {
     const SETTLED: usize = 6;
+    const SETTLED_ROWS: i64 = 6;
     const OPEN: usize = 8;
     let data = data("windows");
     let simulator = Simulator::start(Settings::default()).await.unwrap();
@@ -173,6 +174,10 @@ async fn what_was_reserved_on_one_side_of_midnight_counts_there_after_a_kill() {
     }
     let sent = simulator.wait_for(|log| log.len() == SETTLED + OPEN);
     timeout(PROMPTLY, sent).await.unwrap();
+    until("the first calls are settled", async || {
+        sum(&data, "SELECT count(*) FROM settled_calls") == SETTLED_ROWS
+    })
+    .await;
     // Dropped, it is killed.
     drop(process);
     open.shutdown().await;
