@@ -6,8 +6,8 @@ use super::call_id::Day;
 use super::files::{Files, LedgerFile};
 use super::names::InternedNames;
 use super::queue::Entry;
+use super::row_writer::RowWriter;
 use super::schema::{self, SchemaError};
-use super::settling::Settling;
 
 /// The file of a day, open to be written.
 #[derive(Debug)]
@@ -66,19 +66,19 @@ impl DayFile {
 
 /// Writes rows into the transaction that is open.
 fn write_all(file: &Connection, names: &mut InternedNames, entries: &[Entry]) -> Result<()> {
-    let mut settling = Settling::new(file, names);
+    let mut writer = RowWriter::new(file, names);
     for entry in entries {
         match entry {
-            Entry::Intent(intent, _) => settling.open(intent)?,
-            Entry::Unsent(call_id, number) => settling.take_back(*call_id, *number)?,
-            Entry::AttemptEnd(end) => settling.settle_attempt(end)?,
-            Entry::CallEnd(end) => settling.settle_call(end)?,
+            Entry::Intent(intent, _) => writer.open(intent)?,
+            Entry::Unsent(call_id, number) => writer.take_back(*call_id, *number)?,
+            Entry::AttemptEnd(end) => writer.settle_attempt(end)?,
+            Entry::CallEnd(end) => writer.settle_call(end)?,
             Entry::Correction(piece) => {
                 // It changes sums that have to be there.
-                settling.write_sums()?;
-                piece.write(file, settling.names)?;
+                writer.write_sums()?;
+                piece.write(file, writer.names)?;
             }
         }
     }
-    settling.write_sums()
+    writer.write_sums()
 }

@@ -20,7 +20,7 @@ use super::sums::AddedSums;
 use super::term::{Column, SettledRow};
 
 /// Writes rows into one transaction.
-pub(super) struct Settling<'f> {
+pub(super) struct RowWriter<'f> {
     file: &'f Connection,
     pub(super) names: &'f mut InternedNames,
     sums: AddedSums,
@@ -94,7 +94,7 @@ const DELETE_SETTLED: &str = "\
 const SKIP: &str =
     "INSERT INTO skips (call_id, position, target, reason, detail) VALUES (?1, ?2, ?3, ?4, ?5)";
 
-impl<'f> Settling<'f> {
+impl<'f> RowWriter<'f> {
     pub(super) fn new(file: &'f Connection, names: &'f mut InternedNames) -> Self {
         Self {
             file,
