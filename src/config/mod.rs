@@ -13,6 +13,8 @@ mod credential;
 pub mod data_directory;
 mod dialect;
 pub mod difference;
+#[cfg(test)]
+pub mod documented;
 mod doors;
 mod family;
 pub mod file;

@@ -6,12 +6,11 @@ use toml::{Table, Value};
 
 use crate::config::Overrides;
 use crate::config::check::checked;
+use crate::config::documented;
 
 use super::*;
 
 const PAGE: &str = include_str!("../../../docs/reload.md");
-
-const SCHEMA: &str = include_str!("../../../config.schema.json");
 
 /// What every file below begins with.
 const BASE: &str = "
@@ -114,7 +113,6 @@ fn listed() -> BTreeSet<&'static str> {
 
 #[test]
 fn the_page_lists_what_needs_a_restart_and_nothing_else() {
-    let schema: serde_json::Value = serde_json::from_str(SCHEMA).unwrap();
     let base: Table = BASE.parse().unwrap();
     let others: BTreeMap<String, Table> = toml::from_str(OTHERS).unwrap();
     let before = restart_only(&base);
@@ -125,13 +123,8 @@ fn the_page_lists_what_needs_a_restart_and_nothing_else() {
     };
     let mut tried = 0;
     for (table, keys) in &others {
-        let known = schema["properties"][table]["properties"]
-            .as_object()
-            .unwrap();
-        let missing: Vec<_> = known
-            .keys()
-            .filter(|key| !keys.contains_key(*key))
-            .collect();
+        let mut missing = documented::keys_of(table);
+        missing.retain(|key| !keys.contains_key(key));
         assert!(
             missing.is_empty(),
             "[{table}] has no other value for {missing:?}"
@@ -171,8 +164,7 @@ fn the_page_lists_what_needs_a_restart_and_nothing_else() {
 
 #[test]
 fn the_page_says_of_every_table_when_it_changes() {
-    let schema: serde_json::Value = serde_json::from_str(SCHEMA).unwrap();
-    for name in schema["properties"].as_object().unwrap().keys() {
+    for name in documented::tables() {
         let spellings = [
             format!("`[{name}]`"),
             format!("`[[{name}]]`"),
