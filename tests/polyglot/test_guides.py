@@ -211,7 +211,8 @@ class ProviderOptions(unittest.TestCase):
 
     def test_the_grpcurl_command_is_answered(self):
         [command] = [block for fence, block in self.blocks if fence == "sh"]
-        command = command.replace("localhost:50051", self.address)
+        self.assertIn("127.0.0.1:50051", command)
+        command = command.replace("127.0.0.1:50051", self.address)
 
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", command], capture_output=True, text=True, timeout=60, cwd=self.folder
