@@ -22,7 +22,7 @@ pub fn advise<'a>(written: &str, known: impl IntoIterator<Item = &'a str> + Clon
     let named = named.iter().map(|name| format!("`{name}`"));
     let named = named.collect::<Vec<_>>().join(", ");
     match (named.as_str(), known.count()) {
-        ("", _) => "there is none".to_owned(),
+        ("", _) => "define one first".to_owned(),
         (_, 0) => format!("use one of {named}"),
         (_, more) => format!("use one of {named} and {more} more"),
     }
@@ -33,7 +33,10 @@ fn probably_meant<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -
     let mut closest = None;
     for name in known {
         let distance = strsim::damerau_levenshtein(written, name);
-        let is_slip = distance <= 1 + name.len() / 4;
+        // Names that begin alike are no more similar for that.
+        let alike = written.bytes().zip(name.bytes());
+        let alike = alike.take_while(|(one, other)| one == other).count();
+        let is_slip = distance <= 1 + (name.len() - alike) / 4;
         let is_shortened = written.len() >= 3 && name.starts_with(written);
         let is_closest = closest.is_none_or(|(least, _)| distance < least);
         if (is_slip || is_shortened) && is_closest {
@@ -41,4 +44,25 @@ fn probably_meant<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -
         }
     }
     closest.map(|(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_is_set_right_and_a_name_that_only_begins_alike_is_not_taken_for_one() {
+        let known = ["MODELWAY_LOG", "MODELWAY_LISTEN"];
+        for (written, advice) in [
+            ("MODELWAY_LISTN", "did you mean `MODELWAY_LISTEN`?"),
+            ("MODELWAY_LGO", "did you mean `MODELWAY_LOG`?"),
+            (
+                "MODELWAY_DATA",
+                "use one of `MODELWAY_LOG`, `MODELWAY_LISTEN`",
+            ),
+        ] {
+            assert_eq!(advise(written, known), advice);
+        }
+        assert_eq!(advise("any", []), "define one first");
+    }
 }

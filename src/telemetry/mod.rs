@@ -50,7 +50,9 @@ pub enum SetupError {
     #[error(transparent)]
     Filter(#[from] FilterError),
     /// The thread that writes logs cannot be set up.
-    #[error("logs cannot be written: {0}")]
+    #[error(
+        "logs cannot be written: {0}; allow the process more open files (`ulimit -n`) and threads (`ulimit -u`)"
+    )]
     Logs(#[from] io::Error),
 }
 

@@ -156,6 +156,9 @@ async fn probes_are_answered_while_calls_take_all_cores() {
 #[ignore = "takes ten minutes, and all cores"]
 async fn probes_are_answered_soon_while_twice_as_many_calls_come_as_can_be_answered() {
     const MEASURED: Duration = Duration::from_secs(10);
+    /// So many that what does not fit is open at the service, and is refused there. Beyond its streams for each connection,
+    /// calls would wait in the client.
+    const CONNECTIONS: usize = 8;
     /// Twenty probes a second.
     const PAUSE: Duration = Duration::from_millis(50);
     const SOON: Duration = Duration::from_millis(100);
@@ -168,6 +171,11 @@ async fn probes_are_answered_soon_while_twice_as_many_calls_come_as_can_be_answe
     let most = (callers.answered() - before) as f64 / MEASURED.as_secs_f64();
     callers.end().await;
 
+    let mut channels = vec![channel];
+    while channels.len() < CONNECTIONS {
+        channels.push(process.connect().await);
+    }
+    let mut channels = channels.iter().cycle();
     let over = Arc::<AtomicBool>::default();
     let is_over = Arc::clone(&over);
     let mut probes = JoinSet::new();
@@ -180,6 +188,7 @@ async fn probes_are_answered_soon_while_twice_as_many_calls_come_as_can_be_answe
     let mut calls = JoinSet::new();
     while began.elapsed() < Duration::from_secs(seconds) {
         pace.tick().await;
+        let channel = channels.next().unwrap();
         let mut client = GenerationServiceClient::new(channel.clone());
         let (answered, refused) = (Arc::clone(&answered), Arc::clone(&refused));
         calls.spawn(async move {
