@@ -33,10 +33,7 @@ fn probably_meant<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -
     let mut closest = None;
     for name in known {
         let distance = strsim::damerau_levenshtein(written, name);
-        // Names that begin alike are no more similar for that.
-        let alike = written.bytes().zip(name.bytes());
-        let alike = alike.take_while(|(one, other)| one == other).count();
-        let is_slip = distance <= 1 + (name.len() - alike) / 4;
+        let is_slip = distance <= 1 + name.len() / 4;
         let is_shortened = written.len() >= 3 && name.starts_with(written);
         let is_closest = closest.is_none_or(|(least, _)| distance < least);
         if (is_slip || is_shortened) && is_closest {
@@ -51,15 +48,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slip_is_set_right_and_a_name_that_only_begins_alike_is_not_taken_for_one() {
-        let known = ["MODELWAY_LOG", "MODELWAY_LISTEN"];
+    fn a_slip_is_set_right_and_other_names_are_shown_what_there_is() {
+        let known = ["telemetry", "logging"];
         for (written, advice) in [
-            ("MODELWAY_LISTN", "did you mean `MODELWAY_LISTEN`?"),
-            ("MODELWAY_LGO", "did you mean `MODELWAY_LOG`?"),
-            (
-                "MODELWAY_DATA",
-                "use one of `MODELWAY_LOG`, `MODELWAY_LISTEN`",
-            ),
+            ("telemetrie", "did you mean `telemetry`?"),
+            ("log", "did you mean `logging`?"),
+            ("metrics", "use one of `telemetry`, `logging`"),
         ] {
             assert_eq!(advise(written, known), advice);
         }

@@ -195,7 +195,10 @@ async fn probes_are_answered_soon_while_twice_as_many_calls_come_as_can_be_answe
             match client.generate(ask("quick", "Hello")).await {
                 Ok(_) => answered.fetch_add(1, Ordering::Relaxed),
                 Err(status) => {
-                    assert_eq!(details(&status).reason, "OVERLOADED", "{status}");
+                    // All calls come from one address, which may not have all places.
+                    let reason = details(&status).reason;
+                    let is_refusal = ["OVERLOADED", "CALLER_RATE_LIMITED"].contains(&&*reason);
+                    assert!(is_refusal, "{status}");
                     refused.fetch_add(1, Ordering::Relaxed)
                 }
             }
