@@ -206,16 +206,15 @@ impl Queue {
                 NextStep::Sleep(longest) => {
                     waiting.sleeps = true;
                     waiting = match longest {
-                        None => self.arrived.wait(waiting),
+                        None => {
+                            let woken = self.arrived.wait(waiting);
+                            woken.unwrap_or_else(PoisonError::into_inner)
+                        }
                         Some(longest) => {
                             let woken = self.arrived.wait_timeout(waiting, longest);
-                            woken.map(|(waiting, _)| waiting).map_err(|poisoned| {
-                                let (waiting, _) = poisoned.into_inner();
-                                PoisonError::new(waiting)
-                            })
+                            woken.unwrap_or_else(PoisonError::into_inner).0
                         }
-                    }
-                    .unwrap_or_else(PoisonError::into_inner);
+                    };
                     waiting.sleeps = false;
                 }
             }

@@ -166,6 +166,16 @@ impl RollUp {
         joined(self.key, |_, value| value.sql())
     }
 
+    /// The values for a row of these of its columns.
+    pub(super) fn values_of(&self, columns: &[&str]) -> String {
+        let all = || self.key.iter().chain(self.sums);
+        let values = columns
+            .iter()
+            .filter_map(|column| all().find(|(name, _)| name == column));
+        let values = values.map(|(_, value)| value.sql());
+        values.collect::<Vec<_>>().join(", ")
+    }
+
     /// Its key and its sums, over rows.
     pub(super) fn summed(&self) -> String {
         let sums = joined(self.sums, |_, value| format!("sum({})", value.sql()));

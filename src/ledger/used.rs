@@ -12,6 +12,7 @@ use super::Ledger;
 use super::call_id::Day;
 use super::files::{Files, LedgerFile};
 use super::schema::SchemaError;
+use super::sums::BY_LIMITS;
 
 /// How far back a call can have begun of which an attempt began within the last minute. Attempts of older calls are rare,
 /// and to look for them would take long.
@@ -188,7 +189,17 @@ pub(super) fn read_attempts(
     rows: &mut Vec<UsedRow>,
 ) -> Result<(), SchemaError> {
     // Settled attempts of settled calls, and those that are under way or whose calls are.
-    let mut select = file.prepare(
+    let counted = [
+        "calls",
+        "attempts",
+        "tokens",
+        "cost_nanos",
+        "waste_nanos",
+        "estimated",
+        "reserved_nanos",
+    ];
+    let counted = BY_LIMITS.values_of(&counted);
+    let mut select = file.prepare(&format!(
         "WITH found AS (
              SELECT a.started_us, c.caller, c.team, c.organisation, c.key_id, c.scenario, a.target, c.label_set, a.number,
                  a.state, a.reserved_tokens, a.input, a.output, a.cost_nanos, a.wasted, a.cost_source, a.usage_source,
@@ -203,12 +214,7 @@ pub(super) fn read_attempts(
              FROM open_attempts o LEFT JOIN settled_attempts a ON a.call_id = o.call_id AND a.number = o.number
              WHERE o.call_id >= ?1 AND o.started_us >= ?2)
          SELECT a.started_us, caller.text, team.text, organisation.text, key.text, scenario.text, t.provider, t.model,
-             l.text, a.number = 1, 1,
-             CASE a.state WHEN 3 THEN coalesce(a.reserved_tokens, 0)
-                 ELSE coalesce(a.input, 0) + coalesce(a.output, 0) END,
-             a.cost_nanos, a.wasted * a.cost_nanos,
-             CASE WHEN a.cost_source IS 3 THEN 2 + a.wasted ELSE a.usage_source IS 2 OR a.cost_source IS 2 END,
-             coalesce(a.reserved_nanos, 0), ''
+             l.text, {counted}, ''
          FROM found a
          JOIN names caller ON caller.id = a.caller
          JOIN names team ON team.id = a.team
@@ -217,7 +223,7 @@ pub(super) fn read_attempts(
          JOIN names scenario ON scenario.id = a.scenario
          JOIN targets t ON t.id = a.target
          JOIN label_sets l ON l.id = a.label_set",
-    )?;
+    ))?;
     // The ids of calls begin with their time.
     let first_ms = unix_us(since - LONGEST_CALL) / 1_000;
     let first_id = &first_ms.to_be_bytes()[2..];

@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 use crate::error::LimitUnit;
 use crate::identity::{AccountPath, Identity, Labels};
 use crate::ledger::call_id::CallId;
-use crate::sync::{Mutex, MutexGuard, PoisonError};
+use crate::sync::Mutex;
 
 use super::counter::{CounterTime, Use};
 use super::limit::{Asked, Limit, LimitStage};
@@ -15,6 +15,7 @@ use super::prior::{PriorUse, WrittenAs};
 use super::set::{LimitEntry, LimitSet};
 use super::set_aside::{AllSetAside, SetAside};
 use super::settling::count;
+use super::taking::lock;
 use super::windows::LimitWindow;
 use super::{Actual, Estimate, Now, Shared};
 
@@ -96,13 +97,13 @@ impl OpenHold {
 
     /// Gives what it has set aside to `look`.
     pub(super) fn with_set_aside<T>(&self, look: impl FnOnce(&[SetAside]) -> T) -> T {
-        look(&self.lock().set_aside)
+        look(&lock(&self.held).set_aside)
     }
 
     /// It has ended. What was set aside is settled once, however often this is called.
     pub(super) fn end(&self, end: HoldEnd, limits: &Shared, now: Option<Now>) {
         let set_aside = {
-            let mut held = self.lock();
+            let mut held = lock(&self.held);
             if held.ended.is_some() {
                 return;
             }
@@ -125,7 +126,7 @@ impl OpenHold {
         let asked = self.holder.asked(&identity);
         let time = limits.time(now);
         let mut ended_in: SmallVec<[SetAside; 4]> = SmallVec::new();
-        let mut held = self.lock();
+        let mut held = lock(&self.held);
         let HoldParts {
             set_aside,
             decided,
@@ -139,7 +140,6 @@ impl OpenHold {
             if is_held || decided.contains(&number) || !entry.applies(&asked, self.stage) {
                 continue;
             }
-            decided.push(number);
             let begins_with_prior = prior.begins(number);
             let is_missing = match ended {
                 // Limits that were there before look at nothing that has ended.
@@ -147,16 +147,15 @@ impl OpenHold {
                 Some(_) => self.is_missing(&entry.limit, prior, true),
                 None => !begins_with_prior || self.is_missing(&entry.limit, prior, false),
             };
-            if !is_missing {
-                continue;
-            }
-            if let Some(held) = self.set_aside_in(entry, &asked, time) {
-                match ended {
-                    Some(_) => ended_in.push(held),
-                    None => {
-                        decided.pop();
-                        set_aside.push(held);
-                    }
+            let missing = match is_missing {
+                true => self.set_aside_in(entry, &asked, time),
+                false => None,
+            };
+            match (missing, &ended) {
+                (Some(held), None) => set_aside.push(held),
+                (missing, _) => {
+                    decided.push(number);
+                    ended_in.extend(missing);
                 }
             }
         }
@@ -212,10 +211,6 @@ impl OpenHold {
             amount,
             mark,
         })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HoldParts> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -48,7 +48,7 @@ pub(super) fn set_aside(
     Ok(marks.collect())
 }
 
-/// The sums of a counter, for a short time.
-pub(super) fn lock(tallies: &Mutex<Tallies>) -> MutexGuard<'_, Tallies> {
-    tallies.lock().unwrap_or_else(PoisonError::into_inner)
+/// Takes a lock of this room, for a short time.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

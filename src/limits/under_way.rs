@@ -7,9 +7,10 @@
 use std::fmt;
 use std::sync::{Arc, Weak};
 
-use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering, PoisonError};
+use crate::sync::{AtomicUsize, Mutex, Ordering};
 
 use super::open_hold::OpenHold;
+use super::taking::lock;
 
 /// In so many parts, so that calls on several cores seldom meet at one.
 const PARTS: usize = 16;
@@ -93,10 +94,6 @@ impl OpenHolds {
         });
         holds.collect()
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl fmt::Debug for OpenHolds {

@@ -254,9 +254,10 @@ impl Put<'_> {
 fn only_adds(before: &Rates, after: &Rates) -> bool {
     // Reasoning without a rate of its own costs what other output costs.
     let is_open = |name: &str| name != "reasoning_output" || before.output.is_none();
-    let pairs = before.by_name().into_iter().zip(after.by_name());
-    before.request_nanos == after.request_nanos && { pairs }
-        .all(|((name, before), (_, after))| before == after || (before.is_none() && is_open(name)))
+    let mut pairs = before.by_name().into_iter().zip(after.by_name());
+    let only_added = pairs
+        .all(|((name, before), (_, after))| before == after || (before.is_none() && is_open(name)));
+    only_added && before.request_nanos == after.request_nanos
 }
 
 /// The price that is in the way, and what helps.
