@@ -83,36 +83,42 @@ pub(crate) fn days(data: &Path) -> Vec<PathBuf> {
     files
 }
 
+/// What a statement finds in the files of the days.
+pub(crate) fn found<T>(
+    data: &Path,
+    sql: &str,
+    read: impl Fn(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
+) -> Vec<T> {
+    let in_file = |file| {
+        let file = Connection::open(file).unwrap();
+        let mut select = file.prepare(sql).unwrap();
+        let found = select.query_map([], &read).unwrap();
+        found.map(Result::unwrap).collect::<Vec<_>>()
+    };
+    days(data).into_iter().flat_map(in_file).collect()
+}
+
 /// All attempts in the files of the days.
 pub(crate) fn rows(data: &Path) -> Vec<Row> {
-    let mut rows = Vec::new();
-    for file in days(data) {
-        let file = Connection::open(file).unwrap();
-        let mut select = file
-            .prepare(
-                "SELECT lower(hex(a.call_id)), a.number, a.state, a.outcome, a.billing_class, a.input, a.output, a.cost_nanos,
-                     a.cost_source, lower(hex(a.span_id)), t.model
-                 FROM attempts a JOIN targets t ON t.id = a.target ORDER BY a.call_id, a.number",
-            )
-            .unwrap();
-        let found = select.query_map([], |row| {
-            Ok(Row {
-                call_id: row.get(0)?,
-                number: row.get(1)?,
-                state: row.get(2)?,
-                outcome: row.get(3)?,
-                class: row.get(4)?,
-                input: row.get(5)?,
-                output: row.get(6)?,
-                nanos: row.get(7)?,
-                cost_source: row.get(8)?,
-                span_id: row.get(9)?,
-                target: row.get(10)?,
-            })
-        });
-        rows.extend(found.unwrap().map(Result::unwrap));
-    }
-    rows
+    let select = "
+        SELECT lower(hex(a.call_id)), a.number, a.state, a.outcome, a.billing_class, a.input, a.output, a.cost_nanos,
+            a.cost_source, lower(hex(a.span_id)), t.model
+        FROM attempts a JOIN targets t ON t.id = a.target ORDER BY a.call_id, a.number";
+    found(data, select, |row| {
+        Ok(Row {
+            call_id: row.get(0)?,
+            number: row.get(1)?,
+            state: row.get(2)?,
+            outcome: row.get(3)?,
+            class: row.get(4)?,
+            input: row.get(5)?,
+            output: row.get(6)?,
+            nanos: row.get(7)?,
+            cost_source: row.get(8)?,
+            span_id: row.get(9)?,
+            target: row.get(10)?,
+        })
+    })
 }
 
 /// A number that a statement finds in each file of a day, all added up.

@@ -12,9 +12,8 @@ use futures_util::StreamExt as _;
 use futures_util::stream::iter;
 use modelway::grpc::v1::{BillingClass, CallLimits, Cost, GenerateRequest};
 use modelway::simulator::{Behaviour, Received};
-use rusqlite::Connection;
 
-use crate::ledger::{data, days, sum, table};
+use crate::ledger::{data, found, sum, table};
 use crate::support::crowd::span_of;
 use crate::support::{Gateway, Method, Timerless, ask, nobody};
 
@@ -134,33 +133,24 @@ struct SettledRow {
 }
 
 fn settled_rows(data: &Path) -> Vec<SettledRow> {
-    let mut rows = Vec::new();
-    for file in days(data) {
-        let file = Connection::open(file).unwrap();
-        let mut select = file
-            .prepare(
-                "SELECT t.model, lower(hex(a.span_id)), a.state, coalesce(a.outcome, 0), a.billing_class,
-                     coalesce(a.input, 0), coalesce(a.output, 0), a.cost_nanos, coalesce(a.reserved_nanos, 0), a.wasted
-                 FROM attempts a JOIN targets t ON t.id = a.target",
-            )
-            .unwrap();
-        let found = select.query_map([], |row| {
-            Ok(SettledRow {
-                target: row.get(0)?,
-                span: row.get(1)?,
-                state: row.get(2)?,
-                outcome: row.get(3)?,
-                class: row.get(4)?,
-                input: row.get(5)?,
-                output: row.get(6)?,
-                nanos: row.get(7)?,
-                reserved: row.get(8)?,
-                is_wasted: row.get(9)?,
-            })
-        });
-        rows.extend(found.unwrap().map(Result::unwrap));
-    }
-    rows
+    let select = "
+        SELECT t.model, lower(hex(a.span_id)), a.state, coalesce(a.outcome, 0), a.billing_class,
+            coalesce(a.input, 0), coalesce(a.output, 0), a.cost_nanos, coalesce(a.reserved_nanos, 0), a.wasted
+        FROM attempts a JOIN targets t ON t.id = a.target";
+    found(data, select, |row| {
+        Ok(SettledRow {
+            target: row.get(0)?,
+            span: row.get(1)?,
+            state: row.get(2)?,
+            outcome: row.get(3)?,
+            class: row.get(4)?,
+            input: row.get(5)?,
+            output: row.get(6)?,
+            nanos: row.get(7)?,
+            reserved: row.get(8)?,
+            is_wasted: row.get(9)?,
+        })
+    })
 }
 
 /// What the provider's log says of a request that was answered to its end, in nano-USD.

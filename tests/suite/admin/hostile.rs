@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use modelway::grpc::v1::{
     Account, CreateKeyRequest, DeleteLimitRequest, GrantLimitRequest, Key, Limit, LimitMatch,
-    LimitUnit, LimitWindow, ListAccountsRequest, ListAuditEventsRequest, ListKeysRequest,
-    ListLimitStatesRequest, ListLimitsRequest, Price, PutAccountRequest, PutLimitRequest,
-    PutPricesRequest, RotateKeyRequest,
+    LimitUnit, ListAccountsRequest, ListAuditEventsRequest, ListKeysRequest,
+    ListLimitStatesRequest, ListLimitsRequest, Price, PutAccountRequest, PutPricesRequest,
+    RotateKeyRequest,
 };
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::time::Instant;
@@ -15,25 +15,8 @@ use tonic::{Code, Status};
 use crate::support::details;
 
 use super::call;
-use super::support::{AdminClient, Administered, caller, keys_command, secret_of};
-
-fn requests(id: &str, amount: i64) -> Limit {
-    Limit {
-        id: id.to_owned(),
-        unit: LimitUnit::Requests.into(),
-        amount,
-        window: LimitWindow::Day.into(),
-        ..Limit::default()
-    }
-}
-
-async fn put(admin: &mut AdminClient, limit: Limit) -> Result<Limit, Status> {
-    let request = PutLimitRequest {
-        limit: Some(limit),
-        comment: String::new(),
-    };
-    Ok(admin.put_limit(request).await?.into_inner().limit.unwrap())
-}
+use super::limits::{put, requests};
+use super::support::{Administered, caller, keys_command, secret_of};
 
 /// Administrators who read, change and write the same limit: whoever was late is told so and reads again, so that every change
 /// that was answered is there in the end.

@@ -47,7 +47,7 @@ const GROUND: &str = "
 ";
 
 /// A limit on requests a day, on everybody together.
-fn requests(id: &str, amount: i64) -> Limit {
+pub(super) fn requests(id: &str, amount: i64) -> Limit {
     Limit {
         id: id.to_owned(),
         unit: LimitUnit::Requests.into(),
@@ -57,7 +57,7 @@ fn requests(id: &str, amount: i64) -> Limit {
     }
 }
 
-async fn put(admin: &mut AdminClient, limit: Limit) -> Result<Limit, Status> {
+pub(super) async fn put(admin: &mut AdminClient, limit: Limit) -> Result<Limit, Status> {
     let request = PutLimitRequest {
         limit: Some(limit),
         comment: "a test".to_owned(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use modelway::grpc::v1::ledger_service_client::LedgerServiceClient;
 use modelway::grpc::v1::{
     DeleteLimitRequest, Limit, LimitState, LimitUnit, LimitWindow, ListLimitStatesRequest,
-    PutLimitRequest, QueryUsageRequest, UsageRow,
+    QueryUsageRequest, UsageRow,
 };
 use modelway::simulator::Behaviour;
 use tokio::time::{Instant, sleep};
@@ -14,6 +14,7 @@ use tonic::Request;
 
 use crate::support::{ask, details};
 
+use super::limits::put;
 use super::support::{AdminClient, Administered, authorized};
 
 const PRICED: &str = "
@@ -40,14 +41,6 @@ fn limit(id: &str, unit: LimitUnit, amount: i64, window: LimitWindow) -> Limit {
         window: window.into(),
         ..Limit::default()
     }
-}
-
-async fn put(admin: &mut AdminClient, limit: Limit) {
-    let request = PutLimitRequest {
-        limit: Some(limit),
-        comment: "made while calls run".to_owned(),
-    };
-    admin.put_limit(request).await.unwrap();
 }
 
 async fn delete(admin: &mut AdminClient, id: &str) {
@@ -110,7 +103,7 @@ async fn limits_that_are_made_while_calls_are_open_hold_for_them() {
             limit("minute", LimitUnit::Tokens, 1_000_000, LimitWindow::Minute),
         ];
         for limit in made {
-            put(&mut admin, limit).await;
+            put(&mut admin, limit).await.unwrap();
         }
         let mut reserved = Vec::new();
         for id in ["money", "tokens", "open", "calls", "minute"] {
@@ -124,7 +117,8 @@ async fn limits_that_are_made_while_calls_are_open_hold_for_them() {
             &mut admin,
             limit("money", LimitUnit::Money, 1_000_000_000, LimitWindow::Month),
         )
-        .await;
+        .await
+        .unwrap();
         assert_eq!(state(&mut admin, "money").await.reserved, reserved[0]);
         reserved
     };
@@ -195,7 +189,7 @@ async fn under_load_a_new_limit_has_at_rest_used_what_the_ledger_says() {
                 }
             }
             for limit in made(round) {
-                put(&mut admin, limit).await;
+                put(&mut admin, limit).await.unwrap();
             }
         }
         is_over.store(true, Ordering::Relaxed);

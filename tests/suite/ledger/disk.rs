@@ -9,16 +9,14 @@ use std::time::Duration;
 
 use modelway::grpc::v1::WhoAmIRequest;
 use modelway::grpc::v1::caller_service_client::CallerServiceClient;
-use modelway::grpc::v1::generation_service_client::GenerationServiceClient;
 use modelway::simulator::Behaviour;
-use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tonic::Code;
 use tonic_health::pb::health_check_response::ServingStatus;
 
 use self::fault::{Fault, Service, reaches};
 use super::{rows, span_id, sum};
-use crate::support::{Process, ask, collect, details};
+use crate::support::{Process, details};
 
 /// Much longer than anything here takes.
 const PROMPTLY: Duration = Duration::from_secs(60);
@@ -47,16 +45,7 @@ async fn goes_on_by_itself(name: &str, fault: Fault, more: &str) {
     for _ in 0..3 {
         service.call("s").await.unwrap();
     }
-    let mut under_way = JoinSet::new();
-    for _ in 0..UNDER_WAY {
-        let mut client = GenerationServiceClient::new(service.channel.clone());
-        under_way.spawn(async move {
-            let stream = client.stream_generate(ask("slow", "Hello")).await.unwrap();
-            collect(stream.into_inner()).await.failure
-        });
-    }
-    let sent = service.simulator.wait_for(|log| log.len() == 3 + UNDER_WAY);
-    timeout(PROMPTLY, sent).await.unwrap();
+    let mut under_way = service.under_way(UNDER_WAY, 3).await;
 
     let mut health = service.watch().await;
     let ongoing = service.suffer(fault);
@@ -257,16 +246,7 @@ async fn a_service_that_ends_while_its_disk_fails_leaves_open_what_the_next_one_
     let slow: Behaviour = "tokens=50+gap=20ms".parse().unwrap();
     service.simulator.set("slow", slow);
     service.call("s").await.unwrap();
-    let mut under_way = JoinSet::new();
-    for _ in 0..UNDER_WAY {
-        let mut client = GenerationServiceClient::new(service.channel.clone());
-        under_way.spawn(async move {
-            let stream = client.stream_generate(ask("slow", "Hello")).await.unwrap();
-            collect(stream.into_inner()).await.failure
-        });
-    }
-    let sent = service.simulator.wait_for(|log| log.len() == 1 + UNDER_WAY);
-    timeout(PROMPTLY, sent).await.unwrap();
+    let mut under_way = service.under_way(UNDER_WAY, 1).await;
     // The row of the first call is settled.
     let settled = async { while service.metric("modelway_ledger_queue").await > 0.0 {} };
     timeout(PROMPTLY, settled).await.unwrap();

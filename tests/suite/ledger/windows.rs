@@ -15,7 +15,7 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::{data, days, sum, table};
+use super::{data, days, found, sum, table};
 use crate::support::{Process, ask, until};
 
 /// Much longer than anything here takes.
@@ -67,31 +67,20 @@ pub(super) struct Reserved {
 }
 
 pub(super) fn reserved(data: &Path) -> Vec<Reserved> {
-    let mut rows = Vec::new();
-    for file in days(data) {
-        let file = Connection::open(file).unwrap();
-        let mut select = file
-            .prepare(
-                "SELECT a.cost_nanos, w.text FROM attempts a JOIN windows w ON w.id = a.windows",
-            )
-            .unwrap();
-        let found = select.query_map([], |row| {
-            let text: String = row.get(1)?;
-            Ok((row.get(0)?, text))
-        });
-        for row in found.unwrap() {
-            let (nanos, text) = row.unwrap();
-            let windows: Vec<Value> = serde_json::from_str(&text).unwrap();
-            let start = |window: &Value| {
-                let limit = window["limit"].as_str().unwrap().to_owned();
-                // What is counted for ever has no window.
-                (limit, window["start"].as_i64().unwrap_or(0))
-            };
-            let starts = windows.iter().map(start).collect();
-            rows.push(Reserved { nanos, starts });
-        }
-    }
-    rows
+    let select = "SELECT a.cost_nanos, w.text FROM attempts a JOIN windows w ON w.id = a.windows";
+    found(data, select, |row| {
+        let text: String = row.get(1)?;
+        let windows: Vec<Value> = serde_json::from_str(&text).unwrap();
+        let start = |window: &Value| {
+            let limit = window["limit"].as_str().unwrap().to_owned();
+            // What is counted for ever has no window.
+            (limit, window["start"].as_i64().unwrap_or(0))
+        };
+        Ok(Reserved {
+            nanos: row.get(0)?,
+            starts: windows.iter().map(start).collect(),
+        })
+    })
 }
 
 /// Lets midnight pass in all zones for what is open: half of it was reserved the day before and began to be sent today, the

@@ -11,6 +11,7 @@ use std::process::{Child, Command, Stdio};
 
 use modelway::grpc::v1::generation_service_client::GenerationServiceClient;
 use modelway::simulator::{Received, Settings, Simulator, WireName};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tonic::transport::Channel;
 use tonic::{Status, Streaming};
@@ -21,7 +22,7 @@ use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 use super::PROMPTLY;
 use crate::ledger::{data, days, table};
 use crate::support::posted::fetched;
-use crate::support::{Process, ask, nobody};
+use crate::support::{Process, ask, collect, nobody};
 
 /// The size of the process's own file system.
 const SMALL: &str = "2m";
@@ -158,6 +159,22 @@ impl Service {
         let mut client = GenerationServiceClient::new(self.channel.clone());
         let answered = timeout(PROMPTLY, client.generate(ask(scenario, "Hello"))).await;
         answered.expect("an answer").map(drop)
+    }
+
+    /// So many streams of the slow model, all of which its provider has got, after `before` other requests. Each yields how
+    /// it failed.
+    pub(super) async fn under_way(&self, count: usize, before: usize) -> JoinSet<Option<Status>> {
+        let mut under_way = JoinSet::new();
+        for _ in 0..count {
+            let mut client = GenerationServiceClient::new(self.channel.clone());
+            under_way.spawn(async move {
+                let stream = client.stream_generate(ask("slow", "Hello")).await.unwrap();
+                collect(stream.into_inner()).await.failure
+            });
+        }
+        let sent = self.simulator.wait_for(|log| log.len() == before + count);
+        timeout(PROMPTLY, sent).await.unwrap();
+        under_way
     }
 
     /// The value of a series.
