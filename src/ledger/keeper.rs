@@ -15,12 +15,21 @@ use super::Shared;
 use super::call_id::Day;
 use super::comparison::{Comparison, ComparisonStep};
 use super::counts::now;
-use super::files::LedgerFile;
+use super::files::{LOCK_WAIT, LedgerFile};
 use super::retention;
 use super::settings::Settings;
 
 /// How often write-ahead logs are moved into their files.
 const EVERY: Duration = Duration::from_secs(1);
+
+/// As soon as so many pages are in a write-ahead log it is to begin anew, since it would grow for as long as calls come. Some 16
+/// MiB.
+const LONGEST_LOG: i64 = 4_096;
+
+/// How often it is tried to let a log begin anew, and how long is waited in between: the writer has to be between two
+/// transactions.
+const TRIES: u32 = 50;
+const BETWEEN_TRIES: Duration = Duration::from_millis(1);
 
 /// How often old days are looked for.
 const DROP_EVERY: Duration = Duration::from_secs(60 * 60);
@@ -177,8 +186,45 @@ impl Comparisons {
     }
 }
 
+/// Moves the write-ahead log into its file, while the writer adds to it. A log that has become long begins anew.
 fn checkpoint(file: &Connection) -> rusqlite::Result<()> {
-    file.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+    let moved = MovedLog::by(file, "PRAGMA wal_checkpoint(PASSIVE)")?;
+    if moved.pages > LONGEST_LOG {
+        begin_anew(file)?;
+    }
+    Ok(())
+}
+
+/// Moves what has come into the log meanwhile, which is little, while the writer waits: then its next transaction begins the
+/// log anew. Nobody waits for readers; one that goes on for long puts this off.
+fn begin_anew(file: &Connection) -> rusqlite::Result<()> {
+    file.busy_timeout(Duration::ZERO)?;
+    for _ in 0..TRIES {
+        if MovedLog::by(file, "PRAGMA wal_checkpoint(RESTART)")?.is_whole {
+            break;
+        }
+        std::thread::park_timeout(BETWEEN_TRIES);
+    }
+    file.busy_timeout(LOCK_WAIT)
+}
+
+/// What a checkpoint has come to.
+struct MovedLog {
+    /// How many pages are in the log.
+    pages: i64,
+    /// It did all that it is for.
+    is_whole: bool,
+}
+
+impl MovedLog {
+    fn by(file: &Connection, checkpoint: &str) -> rusqlite::Result<Self> {
+        file.query_row(checkpoint, [], |row| {
+            Ok(Self {
+                pages: row.get(1)?,
+                is_whole: row.get::<_, i64>(0)? == 0,
+            })
+        })
+    }
 }
 
 fn drop_old(shared: &Arc<Shared>, settings: &Settings) {

@@ -455,6 +455,49 @@ async fn intents(ledger: &Ledger, series: u64, count: u32) -> Vec<Duration> {
     times
 }
 
+/// How often the log of a file has begun anew, as its header tells.
+fn beginnings(log: &std::path::Path) -> Option<u32> {
+    let header = fs::read(log).ok()?;
+    Some(u32::from_be_bytes(header.get(12..16)?.try_into().ok()?))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_begins_anew_while_calls_never_cease() {
+    const CALLERS: u8 = 16;
+    const LONGEST: Duration = Duration::from_secs(60);
+    let data = Data::new();
+    let ledger = data.open();
+    let log = data.day().with_extension("db-wal");
+    let mut callers = tokio::task::JoinSet::new();
+    for caller in 0..CALLERS {
+        let ledger = ledger.clone();
+        callers.spawn(async move {
+            for number in 0.. {
+                let call = call(EVENING_MS + number % 500_000, caller);
+                whole_call(&ledger, &call, 1).await;
+            }
+        });
+    }
+
+    let begin = Instant::now();
+    let (mut first, mut longest) = (None, 0);
+    while first.is_none() || beginnings(&log) <= first {
+        first = first.or_else(|| beginnings(&log));
+        longest = longest.max(fs::metadata(&log).map_or(0, |log| log.len()));
+        assert!(begin.elapsed() < LONGEST, "{longest} bytes");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    callers.shutdown().await;
+    ledger.close().await;
+
+    println!(
+        "{} calls; a log of {} KiB at most; anew after {:?}",
+        ledger.counts().unwrap().calls.count(),
+        longest / 1024,
+        begin.elapsed()
+    );
+}
+
 #[tokio::test]
 async fn a_ledger_in_memory_is_read_like_one_on_a_disk() {
     let data = Data::new();
