@@ -9,6 +9,7 @@ mod answered;
 pub(crate) mod asked;
 mod attempt;
 pub mod call;
+mod candidate;
 pub mod dispatcher;
 pub mod drains;
 mod generation;

@@ -3,9 +3,6 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use tokio::time::Instant;
-
-use crate::error::LimitUnit;
 use crate::error::{DeniedAmounts, LimitDenial};
 use crate::identity::{Identity, Labels};
 use crate::ledger::call_id::CallId;
@@ -13,18 +10,13 @@ use crate::ledger::rows::Reserved;
 use crate::limits::{
     Asked, CallHold, Denial, DenialCause, Estimate, Expected, Limits, Now, Reservation,
 };
-use crate::money::{Cost, CostSource, Forecast, PricedRequest, Prices, most_nanos, output_within};
+use crate::money::{Cost, CostSource, Forecast, Prices};
 use crate::trail::{AttemptRecord, Skip};
 
 use super::asked::AskedRequest;
+use super::candidate::{AnswerCap, Candidate, CapBy};
 use super::routes::Route;
 use super::target::Target;
-
-/// A target is skipped if it could answer only with fewer tokens than this: such an answer would be useless.
-const LEAST_ANSWER: u64 = 16;
-
-/// An answer is shortened to fit what a limit has left, but not below this many tokens.
-const LEAST_FITTED_ANSWER: u64 = 256;
 
 /// How often an attempt is shortened to fit: once for each of several limits.
 const MOST_FITTINGS: usize = 4;
@@ -66,74 +58,6 @@ pub(super) struct Allowance {
     pub(super) cap: Option<AnswerCap>,
     /// The prices with which it began.
     pub(super) prices: Option<Arc<Prices>>,
-}
-
-/// An answer that is shortened so that its cost fits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct AnswerCap {
-    /// The most tokens of the answer.
-    pub(super) tokens: u32,
-    /// What makes it shorter.
-    pub(super) by: CapBy,
-}
-
-/// What makes an answer shorter than was asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum CapBy {
-    /// What the call may cost.
-    MaxCost,
-    /// What a limit has left.
-    Limit,
-}
-
-impl CapBy {
-    /// What the warning to the caller says about it.
-    pub(super) fn what(self) -> &'static str {
-        match self {
-            Self::MaxCost => "lowered to what the call may cost (`limits.max_cost`)",
-            Self::Limit => "lowered to what a limit of the account has left",
-        }
-    }
-}
-
-/// An attempt whose cost is compared with the limits.
-struct Candidate<'a> {
-    target: &'a Target,
-    request: PricedRequest,
-    forecast: Forecast,
-    prices: Option<Arc<Prices>>,
-}
-
-impl Candidate<'_> {
-    fn nanos(&self) -> Option<i64> {
-        let Self {
-            target,
-            request,
-            forecast,
-            prices,
-        } = self;
-        let ceiling = target.charging.unknown_ceiling;
-        most_nanos(forecast, request, prices.as_deref(), ceiling)
-    }
-
-    /// The most tokens of output with which it costs no more than this.
-    fn output_within(&self, nanos: i64) -> Option<u64> {
-        let Self {
-            target,
-            request,
-            forecast,
-            prices,
-        } = self;
-        let ceiling = target.charging.unknown_ceiling;
-        output_within(nanos, forecast, request, prices.as_deref(), ceiling)
-    }
-
-    fn estimate(&self) -> Estimate {
-        Estimate {
-            tokens: self.forecast.most_tokens(),
-            money: self.nanos().map_or(Expected::Unknown, Expected::Known),
-        }
-    }
 }
 
 impl Spending {
@@ -179,7 +103,7 @@ impl Spending {
     /// # Errors
     /// The limit that does not let it through.
     pub(super) fn enter(&mut self, route: &Route, asked: &AskedRequest) -> Result<(), Skip> {
-        let now = now();
+        let now = Now::of_clocks();
         self.leave();
         let hold = self.limits.admit(&self.asked(route.scenario(), None), now);
         self.hold = Some(hold.map_err(|denial| refused(denial, now.wall))?);
@@ -192,17 +116,10 @@ impl Spending {
             if asked.lacked_by(target).is_some() {
                 continue;
             }
-            let candidate = candidate(route, asked, position);
+            let candidate = Candidate::of(route, asked, position);
             let estimate = match route.scenario.spending.fit_output {
                 // It is shortened later if need be.
-                true => Candidate {
-                    forecast: Forecast {
-                        most_output: candidate.forecast.most_output.min(LEAST_FITTED_ANSWER),
-                        ..candidate.forecast
-                    },
-                    ..candidate
-                }
-                .estimate(),
+                true => candidate.shortest().estimate(),
                 false => candidate.estimate(),
             };
             let of = self.asked(route.scenario(), Some(target));
@@ -226,7 +143,7 @@ impl Spending {
     /// The limit that does not let it through.
     pub(super) fn join(&mut self, scenario: &str) -> Result<(), Skip> {
         self.leave();
-        let now = now();
+        let now = Now::of_clocks();
         let hold = self.limits.join(&self.asked(scenario, None), now);
         self.hold = Some(hold.map_err(|denial| refused(denial, now.wall))?);
         Ok(())
@@ -262,7 +179,7 @@ impl Spending {
                 tokens: 0,
                 money: Expected::Known(0),
             };
-            let reservation = self.limits.reserve(&of, &free, now());
+            let reservation = self.limits.reserve(&of, &free, Now::of_clocks());
             return Ok(Allowance {
                 reservation: reservation.map_err(|denial| refused(denial, SystemTime::now()))?,
                 forecast: None,
@@ -271,9 +188,9 @@ impl Spending {
                 prices: target.prices.now(),
             });
         }
-        let mut candidate = candidate(route, asked, position);
+        let mut candidate = Candidate::of(route, asked, position);
         let mut cap = self.fit_into_call(&mut candidate)?;
-        let now = now();
+        let now = Now::of_clocks();
         let of = self.asked(route.scenario(), Some(target));
         let mut fittings = 0;
         let reservation = loop {
@@ -282,7 +199,7 @@ impl Spending {
                 Err(denial) => {
                     let fits = route.scenario.spending.fit_output
                         && fittings < MOST_FITTINGS
-                        && fit_into_limit(&mut candidate, &denial);
+                        && candidate.fit_into_limit(&denial);
                     if !fits {
                         return Err(refused(denial, now.wall));
                     }
@@ -295,10 +212,7 @@ impl Spending {
         Ok(Allowance {
             reservation,
             nanos,
-            cap: cap.map(|by| AnswerCap {
-                tokens: u32::try_from(candidate.forecast.most_output).unwrap_or(u32::MAX),
-                by,
-            }),
+            cap: cap.map(|by| candidate.capped(by)),
             forecast: Some(candidate.forecast),
             prices: candidate.prices,
         })
@@ -331,12 +245,9 @@ impl Spending {
         if nanos.is_some_and(|nanos| nanos <= left) {
             return Ok(None);
         }
-        match candidate.output_within(left) {
-            Some(tokens) if tokens >= LEAST_ANSWER => {
-                candidate.forecast.shorten(tokens);
-                Ok(Some(CapBy::MaxCost))
-            }
-            Some(_) | None => Err(Skip::CostCap),
+        match candidate.fit_into_money(left) {
+            true => Ok(Some(CapBy::MaxCost)),
+            false => Err(Skip::CostCap),
         }
     }
 
@@ -394,45 +305,6 @@ impl Spending {
     }
 }
 
-fn candidate<'a>(route: &'a Route, asked: &AskedRequest, position: usize) -> Candidate<'a> {
-    let target = &route.targets[position].target;
-    let reserve = route.scenario.spending.reserve;
-    // These hold for the whole attempt, whatever an administrator changes meanwhile.
-    Candidate {
-        target,
-        request: PricedRequest {
-            tier: asked.request.service_tier,
-            writes_cache: asked.writes_cache(),
-            at: SystemTime::now(),
-        },
-        forecast: route.forecast(position, asked, reserve),
-        prices: target.prices.now(),
-    }
-}
-
-/// Shortens an attempt to what a limit has left; false if that is too little.
-fn fit_into_limit(candidate: &mut Candidate<'_>, denial: &Denial) -> bool {
-    let left = denial.remaining;
-    let tokens = match denial.unit {
-        _ if denial.cause == DenialCause::PriceUnknown => None,
-        LimitUnit::Money | LimitUnit::Waste => candidate.output_within(left),
-        LimitUnit::Tokens => {
-            let left = u64::try_from(left).unwrap_or(0);
-            left.checked_sub(candidate.forecast.most_input)
-        }
-        LimitUnit::Requests | LimitUnit::ConcurrentCalls => None,
-    };
-    let fits =
-        |tokens: &u64| (LEAST_FITTED_ANSWER..candidate.forecast.most_output).contains(tokens);
-    match tokens.filter(fits) {
-        Some(tokens) => {
-            candidate.forecast.shorten(tokens);
-            true
-        }
-        None => false,
-    }
-}
-
 /// What an attempt has used, as limits count it.
 pub(super) fn actual(record: &AttemptRecord) -> crate::limits::Actual {
     let usage = record.usage.unwrap_or_default();
@@ -476,12 +348,5 @@ fn refused(denial: Denial, wall: SystemTime) -> Skip {
                 reset: reset.map(|reset| reset.duration_since(wall).unwrap_or_default()),
             }))
         }
-    }
-}
-
-pub(super) fn now() -> Now {
-    Now {
-        wall: SystemTime::now(),
-        mono: Instant::now(),
     }
 }

@@ -15,8 +15,8 @@ use crate::wire::WireRequest;
 use crate::workshop::Workshop;
 
 use super::attempt::{Attempt, Beginning};
+use super::candidate::AnswerCap;
 use super::plan::{Admitted, Plan, record_of};
-use super::spending::AnswerCap;
 use super::target::Target;
 use super::tokens::TokenHold;
 

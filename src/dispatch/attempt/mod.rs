@@ -17,6 +17,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::chat::{Adaptation, ChatEvent, Substance};
 use crate::error::{UpstreamError, UpstreamErrorKind};
+use crate::limits::Now;
 use crate::money::{self, AttemptEnding, OnDisconnect};
 use crate::provider::OutboundRequest;
 use crate::telemetry::observe::ObservedAttempt;
@@ -25,8 +26,9 @@ use crate::transport::{Response, Transport};
 use crate::wire::reader::Reader;
 use crate::wire::{Framing, failure, metadata};
 
+use super::candidate::CapBy;
 use super::permit::TargetPermit;
-use super::spending::{self, Allowance, CapBy};
+use super::spending::{Allowance, actual};
 use super::target::{Target, Timeouts};
 
 use self::arriving::Arriving;
@@ -391,7 +393,7 @@ impl Attempt {
             self.permit.observe_without_content(self.record.latency);
         }
         let reservation = self.allowance.reservation;
-        let counted = reservation.settle(spending::actual(&self.record), spending::now());
+        let counted = reservation.settle(actual(&self.record), Now::of_clocks());
         self.observed.end(call_id, &self.record);
         // Not before the ledger was told.
         drop(counted);
