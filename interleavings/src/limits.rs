@@ -6,6 +6,8 @@ mod counter;
 mod refill;
 #[path = "../../src/limits/taking.rs"]
 mod taking;
+#[path = "../../src/limits/window_tally.rs"]
+mod window_tally;
 
 use std::sync::Arc;
 
@@ -13,8 +15,9 @@ use shuttle::thread;
 
 use crate::sync::{AtomicUsize, Mutex, Ordering};
 
-use self::counter::{CountedBy, CounterTime, Tallies, Terms, Use, WindowBounds};
+use self::counter::{CountedBy, CounterTime, Tallies};
 use self::taking::{Ask, lock, set_aside};
+use self::window_tally::{Terms, Use, WindowBounds};
 
 /// Counters of limits in the order of their ids, with the amounts of the limits.
 type Counters = Arc<Vec<(Mutex<Tallies>, i64)>>;

@@ -9,11 +9,11 @@ use crate::error::LimitUnit;
 use crate::identity::Identity;
 use crate::ledger::{Unpriced, UsedRow};
 
-use super::counter::{Use, WindowBounds};
 use super::limit::{Asked, Limit, LimitDimension};
 use super::set::{LimitEntry, LimitSet};
 use super::settling::ceiling;
 use super::spelled::{SpelledWindow, parsed};
+use super::window_tally::{Use, WindowBounds};
 use super::windows::second_of;
 
 /// Which window of a counter counts a row.

@@ -8,11 +8,11 @@ use crate::error::LimitUnit;
 use crate::ledger::UsedRow;
 
 use super::attributed::{KnownSpellings, attribute};
-use super::counter::WindowBounds;
 use super::limit::Limit;
 use super::notice::shown_key;
 use super::set::LimitSet;
 use super::state::shown_second;
+use super::window_tally::WindowBounds;
 use super::windows::second_of;
 use super::{Limits, Now};
 

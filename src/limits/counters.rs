@@ -12,9 +12,10 @@ use crate::error::LimitUnit;
 use crate::meter;
 use crate::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::counter::{CountedBy, CounterStanding, CounterTime, Tallies, Terms, WindowBounds};
+use super::counter::{CountedBy, CounterStanding, CounterTime, Tallies};
 use super::limit::{Asked, Limit, LimitDimension};
 use super::taking::lock;
+use super::window_tally::{Terms, WindowBounds};
 use super::windows::LimitWindow;
 
 /// When a limit has this many counters, those that are like new ones are dropped.

@@ -1,5 +1,6 @@
 //! Why does a limit refuse a call or an attempt?
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -46,6 +47,19 @@ impl Denial {
             LimitUnit::ConcurrentCalls => true,
             LimitUnit::Requests | LimitUnit::Tokens => self.window == Some(LimitWindow::Minute),
             LimitUnit::Money | LimitUnit::Waste => false,
+        }
+    }
+}
+
+impl fmt::Display for Denial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.cause {
+            DenialCause::Reached => write!(f, "limit `{}` is reached", self.limit),
+            DenialCause::PriceUnknown => write!(
+                f,
+                "limit `{}` is one on money, and the price is not known",
+                self.limit
+            ),
         }
     }
 }

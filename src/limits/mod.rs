@@ -12,6 +12,7 @@ mod correction;
 mod counter;
 mod counters;
 mod denial;
+mod following;
 mod ground;
 mod hold;
 mod judge;
@@ -30,23 +31,22 @@ mod state;
 mod taking;
 mod texts;
 mod under_way;
+mod wanted;
+mod window_tally;
 mod windows;
 
-use std::fmt;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use crate::error::LimitUnit;
-use crate::ledger::UsedRow;
 
 pub use self::check::{TooManyLimits, at_most_applying};
 pub use self::closed::{ClosedWindows, ComparedWindow};
 pub use self::correction::LateCost;
-pub use self::counter::WindowBounds;
 pub use self::denial::{Denial, DenialCause};
 pub use self::ground::{ConfiguredTarget, LedgerLack, LimitGround, zone_of};
 pub use self::hold::{CallHold, Reservation, SettledHold};
@@ -59,19 +59,18 @@ pub use self::preparation::Preparation;
 pub use self::prior::PriorUse;
 pub use self::record::{AnnouncedThreshold, Grant, LimitHistory, LimitRecord};
 pub use self::state::{GrantError, LimitState};
+pub use self::window_tally::WindowBounds;
 pub use self::windows::{LimitWindow, Zone};
 
-use self::counter::{CounterTime, FitsAt, Remainder};
-use self::counters::{Counters, KeyedCounter};
+use self::counter::CounterTime;
 use self::limit::LimitStage;
 use self::notice::Herald;
 use self::open_hold::OpenHold;
-use self::set::{LimitEntry, LimitSet};
+use self::set::LimitSet;
 use self::set_aside::{AllSetAside, SetAside};
-use self::settling::announce;
-use self::state::shown_second;
 use self::taking::{Ask, set_aside};
 use self::under_way::OpenHolds;
+use self::wanted::WantedCounter;
 use self::windows::second_of;
 
 #[cfg(test)]
@@ -159,13 +158,6 @@ pub struct LimitCounts {
     pub announced: u64,
 }
 
-/// A counter in which something is about to be set aside.
-struct WantedCounter<'s> {
-    entry: &'s LimitEntry,
-    counter: Arc<KeyedCounter>,
-    amount: i64,
-}
-
 impl Default for Limits {
     fn default() -> Self {
         Self::none()
@@ -206,82 +198,6 @@ impl Limits {
     /// Whether there is a limit of this id.
     pub fn has(&self, id: &str) -> bool {
         self.0.set.load().entry(id).is_some()
-    }
-
-    /// As [`Limits::follow`], where nothing is kept of grants and announced thresholds.
-    pub fn change(&self, limits: Vec<Limit>, used: impl IntoIterator<Item = UsedRow>, now: Now) {
-        let prior = PriorUse::of(used.into_iter().collect(), None);
-        self.follow(limits, prior, &LimitHistory::default(), now);
-    }
-
-    /// A change of limits is being prepared: what ends until it is made is kept, so that none of it is lost between what the
-    /// ledger tells and the counters that begin with that.
-    pub fn prepare(&self) -> Preparation {
-        Preparation::of(Arc::clone(&self.0))
-    }
-
-    /// Goes on with these limits. Counters stay, where a limit counts the same in the same way as before; new ones
-    /// begin with what `prior` tells, with what is set aside for calls under way, and with what is kept of them. A changed
-    /// amount holds at once, for calls under way too; thresholds that are not reached any more can be announced again.
-    pub fn follow(&self, limits: Vec<Limit>, mut prior: PriorUse, kept: &LimitHistory, now: Now) {
-        let before = self.0.set.load_full();
-        let set = Arc::new(LimitSet::new(limits, &before));
-        for entry in set.entries() {
-            let known = before.entry(&entry.limit.id);
-            let goes_on = known.is_some_and(|known| {
-                Arc::ptr_eq(&known.counters, &entry.counters)
-                    && known.limit.matching == entry.limit.matching
-            });
-            // Before the first call nothing is under way.
-            if !goes_on && self.0.begun.get().is_some() {
-                entry.counters.begins_anew(second_of(now.wall));
-            }
-        }
-        let rows = prior.take_rows(&set);
-        self.0.begin(&set, rows, kept, now);
-        for entry in set.entries() {
-            entry.counters.follow(Arc::clone(&entry.limit));
-        }
-        self.0.set.store(Arc::clone(&set));
-        // After the exchange: what is let through from now on is in these limits by itself.
-        for hold in self.0.under_way.all() {
-            hold.join(&set, &prior, &self.0, now);
-        }
-        drop(prior);
-        let time = self.0.time(now);
-        for entry in set.entries() {
-            let LimitEntry {
-                limit, counters, ..
-            } = entry;
-            for counter in counters.all() {
-                let crossed = {
-                    let mut tallies = counter.lock();
-                    counters.bring(limit, &mut tallies, time);
-                    tallies.follow(counters::terms(limit))
-                };
-                announce(&self.0, counters, limit, &counter, crossed);
-            }
-        }
-    }
-
-    /// Since when it must be known what was used, so that these limits begin with the right counters; `None` if nothing
-    /// must be known. What goes on with counters that it has needs nothing.
-    pub fn wants_used_since(&self, limits: &[Limit], now: Now) -> Option<SystemTime> {
-        let set = self.0.set.load();
-        let second = second_of(now.wall);
-        let starts = limits.iter().filter_map(|limit| {
-            let known = set.entry(&limit.id);
-            let goes_on = known.is_some_and(|known| {
-                known.limit.shares_counters_with(limit) && !known.counters.is_new()
-            });
-            match (goes_on, limit.window) {
-                (true, _) | (false, None) => None,
-                (false, Some(LimitWindow::Minute)) => Some(second.saturating_sub(MINUTE)),
-                (false, Some(LimitWindow::Total)) => Some(0),
-                (false, Some(kind)) => Some(limit.zone.window(kind, second).start),
-            }
-        });
-        starts.min().map(shown_second)
     }
 
     /// Whether there are no limits.
@@ -416,107 +332,5 @@ impl Shared {
             open.join(&present, &PriorUse::default(), self, now);
         }
         Ok(open)
-    }
-
-    /// The counters that apply, in the order of their limits' ids, and what is wanted of each.
-    fn wanted<'s>(
-        &self,
-        set: &'s LimitSet,
-        asked: &Asked<'_>,
-        stage: LimitStage,
-        estimate: &Estimate,
-        now: Now,
-    ) -> Result<SmallVec<[WantedCounter<'s>; 4]>, Denial> {
-        let time = self.time(now);
-        let mut wanted = SmallVec::new();
-        for entry in set.on_account(asked) {
-            if !entry.applies(asked, stage) {
-                continue;
-            }
-            let limit = &entry.limit;
-            let amount = match (estimate.of(limit), limit.enforcement) {
-                (Some(amount), _) => amount,
-                // It is counted when it is known.
-                (None, Enforcement::Watch) => 0,
-                (None, Enforcement::Hard) => {
-                    entry.counters.denials.increment();
-                    return Err(entry.denial(asked, DenialCause::PriceUnknown, 0, 0, None));
-                }
-            };
-            wanted.push(WantedCounter {
-                entry,
-                counter: entry.counters.of(limit, asked, time),
-                amount,
-            });
-        }
-        Ok(wanted)
-    }
-}
-
-impl WantedCounter<'_> {
-    fn bring(&self, tallies: &mut counter::Tallies, time: CounterTime) {
-        let LimitEntry {
-            limit, counters, ..
-        } = self.entry;
-        Counters::bring(counters, limit, tallies, time);
-    }
-
-    fn ask(&self) -> Ask<'_> {
-        let limit = &self.entry.limit;
-        Ask {
-            tallies: self.counter.tallies(),
-            amount: limit.amount,
-            wanted: self.amount,
-            is_hard: limit.enforcement == Enforcement::Hard,
-        }
-    }
-
-    fn denial(&self, remainder: Remainder, asked: &Asked<'_>, now: Now) -> Denial {
-        let Remainder { left, fits } = remainder;
-        let reset = fits.and_then(|fits| match fits {
-            FitsAt::Second(second) => Some(shown_second(second)),
-            FitsAt::After(nanos) => {
-                let wait = Duration::from_nanos(nanos.unsigned_abs());
-                now.wall.checked_add(wait)
-            }
-        });
-        self.entry.counters.denials.increment();
-        let cause = DenialCause::Reached;
-        self.entry.denial(asked, cause, self.amount, left, reset)
-    }
-}
-
-impl LimitEntry {
-    fn denial(
-        &self,
-        asked: &Asked<'_>,
-        cause: DenialCause,
-        requested: i64,
-        remaining: i64,
-        reset: Option<SystemTime>,
-    ) -> Denial {
-        Denial {
-            limit: Arc::clone(&self.limit.id),
-            unit: self.limit.unit,
-            window: self.limit.window,
-            cause,
-            requested,
-            remaining,
-            reset,
-            is_own: self.limit.is_own(asked.identity),
-        }
-    }
-}
-
-impl fmt::Display for Denial {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.cause {
-            DenialCause::Reached => write!(f, "limit `{}` is reached", self.limit),
-            DenialCause::PriceUnknown => write!(
-                f,
-                "limit `{}` is one on money, and the price is not known",
-                self.limit
-            ),
-        }
     }
 }

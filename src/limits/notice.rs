@@ -10,10 +10,10 @@ use tracing::warn;
 use crate::error::LimitUnit;
 use crate::hash::sha256_in_digits;
 
-use super::counter::Crossed;
 use super::counters::Counters;
 use super::limit::{Limit, LimitDimension};
 use super::state::shown_window;
+use super::window_tally::Crossed;
 
 /// How many digits of a hash tell notices apart.
 const ID_DIGITS: usize = 32;

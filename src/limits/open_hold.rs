@@ -9,13 +9,14 @@ use crate::identity::{AccountPath, Identity, Labels};
 use crate::ledger::call_id::CallId;
 use crate::sync::Mutex;
 
-use super::counter::{CounterTime, Use};
+use super::counter::CounterTime;
 use super::limit::{Asked, Limit, LimitStage};
 use super::prior::{PriorUse, WrittenAs};
 use super::set::{LimitEntry, LimitSet};
 use super::set_aside::{AllSetAside, SetAside};
 use super::settling::count;
 use super::taking::lock;
+use super::window_tally::Use;
 use super::windows::LimitWindow;
 use super::{Actual, Estimate, Now, Shared};
 

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use crate::error::LimitUnit;
 
-use super::counter::{Crossed, Use};
 use super::counters::{Counters, KeyedCounter, terms};
 use super::limit::Limit;
 use super::set_aside::SetAside;
+use super::window_tally::{Crossed, Use};
 use super::{Actual, Estimate, Expected, Now, Shared};
 
 /// Tokens whose price is given by a ceiling.

@@ -9,12 +9,13 @@ use crate::identity::Identity;
 use crate::ledger::UsedRow;
 
 use super::attributed::{Attributed, KnownSpellings, attribute};
-use super::counter::{CounterStanding, CounterTime, WindowBounds};
+use super::counter::{CounterStanding, CounterTime};
 use super::counters::{Counters, KeyedCounter, terms};
 use super::limit::{Asked, Limit, LimitDimension};
 use super::record::{AnnouncedThreshold, Grant, LimitHistory};
 use super::set::{LimitEntry, LimitSet};
 use super::settling::announce;
+use super::window_tally::WindowBounds;
 use super::windows::{LimitWindow, second_of};
 use super::{Limits, Now, Shared};
 

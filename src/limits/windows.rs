@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::{AmbiguousOffset, TimeZone};
 
-use super::counter::WindowBounds;
+use super::window_tally::WindowBounds;
 
 /// A time zone by its IANA name. Its rules are built in.
 #[derive(Clone, Debug, PartialEq, Eq)]
