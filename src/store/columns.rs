@@ -1,10 +1,13 @@
-//! How are lists and choices spelled in columns of text? As JSON and by names, which no release changes.
+//! How are lists, choices and seconds spelled in columns? As JSON, by names and by numbers, which no release changes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use crate::calendar::unix_us;
+use crate::error::LimitUnit;
 use crate::identity::key::KeyKind;
 use crate::identity::record::{AccountKind, CallsUnderWay, ProofBinding};
 use crate::identity::{Action, LabelRule, Labels, Scope};
@@ -178,6 +181,21 @@ pub(super) fn key_kind(text: &str) -> Result<KeyKind, StoreError> {
 }
 
 /// What becomes of open calls, for a column that is empty if nothing has ended.
+pub(super) fn limit_unit(name: &str) -> Result<LimitUnit, StoreError> {
+    let mut known = LimitUnit::ALL.into_iter();
+    let unit = known.find(|unit| unit.name() == name);
+    unit.ok_or_else(|| unknown("unit of limits"))
+}
+
+/// The second since 1970 in which a time lies.
+pub(super) fn second_of(time: SystemTime) -> i64 {
+    unix_us(time).div_euclid(1_000_000)
+}
+
+pub(super) fn time_of(second: i64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(u64::try_from(second).unwrap_or(0))
+}
+
 pub(super) fn calls_written(calls: Option<CallsUnderWay>) -> Option<&'static str> {
     calls.map(|calls| match calls {
         CallsUnderWay::End => "end",

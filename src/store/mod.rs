@@ -2,6 +2,7 @@
 //! directory. A change and its event of the audit record are one transaction.
 
 mod accounts;
+mod announced;
 mod columns;
 mod error;
 mod events;
