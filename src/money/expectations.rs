@@ -5,12 +5,15 @@
 //! prompt has beyond its text, and how dense its text is.
 
 mod kept;
+mod recent_most;
 
 use crate::spread::Spread;
 
 use super::size::PromptSize;
 
 pub use self::kept::{Learned, LearnedTokens};
+
+use self::recent_most::RecentMost;
 
 /// From this number of settled attempts on, what was learned from them is used.
 const LEAST_ATTEMPTS: u32 = 5;
@@ -50,45 +53,6 @@ const COLD_ANSWER: u64 = 1_500;
 
 /// From this number of answers on, their length is known.
 const LEAST_ANSWERS: u32 = 20;
-
-/// The greatest of the last 1,000 numbers, or of up to 100 more.
-#[derive(Clone, Copy, Debug)]
-struct RecentMost {
-    blocks: [u64; Self::BLOCKS],
-    current: usize,
-    /// Numbers in the current block.
-    filled: u32,
-}
-
-impl RecentMost {
-    const BLOCKS: usize = 11;
-    const BLOCK: u32 = 100;
-
-    fn record(&mut self, number: u64) {
-        if self.filled == Self::BLOCK {
-            self.current = (self.current + 1) % Self::BLOCKS;
-            self.blocks[self.current] = 0;
-            self.filled = 0;
-        }
-        self.filled += 1;
-        let block = &mut self.blocks[self.current];
-        *block = number.max(*block);
-    }
-
-    fn most(&self) -> u64 {
-        self.blocks.into_iter().max().unwrap_or(0)
-    }
-}
-
-impl Default for RecentMost {
-    fn default() -> Self {
-        Self {
-            blocks: [0; Self::BLOCKS],
-            current: 0,
-            filled: 0,
-        }
-    }
-}
 
 /// What is known of prompts with tools, or of those without.
 #[derive(Clone, Debug, Default)]

@@ -2,7 +2,8 @@
 
 use crate::spread::Spread;
 
-use super::{AnswerExpectations, MediaItems, PromptExpectations, RecentMost, TextPrompts};
+use super::recent_most::RecentMost;
+use super::{AnswerExpectations, MediaItems, PromptExpectations, TextPrompts};
 
 /// What was learned of the tokens of a target.
 #[derive(Clone, Debug)]
