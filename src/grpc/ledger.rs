@@ -1,6 +1,8 @@
 //! `LedgerService`: what was called and what it cost, for whoever may know.
 
 mod convert;
+#[cfg(test)]
+mod tests;
 
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};

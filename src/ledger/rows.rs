@@ -243,6 +243,11 @@ impl From<&Usage> for Tokens {
 }
 
 impl Tokens {
+    /// Whether anything was reported.
+    pub fn are_known(&self) -> bool {
+        *self != Self::default()
+    }
+
     /// Input and output together, as limits count them.
     pub fn total(&self) -> i64 {
         let (input, output) = (self.input.unwrap_or(0), self.output.unwrap_or(0));

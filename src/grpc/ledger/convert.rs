@@ -346,14 +346,15 @@ fn attempt(attempt: &RecordedAttempt) -> v1::Attempt {
     });
     let uses = attempt.tool_uses();
     let used = |tool: &str| uses.get(tool).copied().unwrap_or(0);
+    let tools = v1::ProviderToolUsage {
+        web_searches: used("web_searches"),
+        web_fetches: used("web_fetches"),
+        code_executions: used("code_executions"),
+        file_searches: used("file_searches"),
+    };
     let usage = tokens(counted).map(|usage| v1::TokenUsage {
         source: source.into(),
-        provider_tools: (!uses.is_empty()).then(|| v1::ProviderToolUsage {
-            web_searches: used("web_search"),
-            web_fetches: used("web_fetch"),
-            code_executions: used("code_execution"),
-            file_searches: used("file_search"),
-        }),
+        provider_tools: Some(tools).filter(|tools| *tools != v1::ProviderToolUsage::default()),
         service_tier: tier.and_then(tier_of).map_or(0, i32::from),
         ..usage
     });
@@ -421,8 +422,7 @@ fn tokens(tokens: &Tokens) -> Option<v1::TokenUsage> {
         cache_write_1h,
         reasoning,
     } = *tokens;
-    input.or(output).or(cache_read)?;
-    Some(v1::TokenUsage {
+    tokens.are_known().then(|| v1::TokenUsage {
         input_tokens: input.unwrap_or(0),
         output_tokens: output.unwrap_or(0),
         cache_read_input_tokens: cache_read.unwrap_or(0),

@@ -46,7 +46,7 @@ impl JsonObject {
     }
 
     fn object(&mut self, name: &str, object: Option<Self>) {
-        if let Some(Self(object)) = object.filter(|object| !object.0.is_empty()) {
+        if let Some(Self(object)) = object {
             self.set(name, object.into());
         }
     }
@@ -119,7 +119,7 @@ pub fn write(out: &mut Vec<u8>, details: &CallDetails) {
     }
     line.text("provider", &target.provider);
     line.text("model", &target.model);
-    line.object("usage", Some(usage(tokens, None)));
+    line.object("usage", usage(tokens, None));
     line.object("cost", cost.as_ref().map(|cost| amount(cost, "")));
     let waste = cost.filter(|_| *waste_nanos != 0).map(|cost| Amount {
         nanos: *waste_nanos,
@@ -232,7 +232,7 @@ fn attempt(attempt: &RecordedAttempt) -> JsonObject {
     record.time("startTime", *started_us);
     record.duration("latency", *latency_us);
     record.duration("timeToFirstToken", *first_content_us);
-    record.object("usage", Some(usage(tokens, Some(attempt))));
+    record.object("usage", usage(tokens, Some(attempt)));
     record.object(
         "cost",
         cost.as_ref().map(|cost| amount(cost, price_version)),
@@ -281,8 +281,11 @@ fn skip(skip: &RecordedSkip) -> JsonObject {
     record
 }
 
-/// Tokens; of an attempt, also who counted them, in which tier, and the provider's tools.
-fn usage(tokens: &Tokens, attempt: Option<&RecordedAttempt>) -> JsonObject {
+/// Tokens, if anything is known of them; of an attempt, also who counted them, in which tier, and the provider's tools.
+fn usage(tokens: &Tokens, attempt: Option<&RecordedAttempt>) -> Option<JsonObject> {
+    if !tokens.are_known() {
+        return None;
+    }
     let Tokens {
         input,
         output,
@@ -299,7 +302,7 @@ fn usage(tokens: &Tokens, attempt: Option<&RecordedAttempt>) -> JsonObject {
     usage.wide("reasoningOutputTokens", *reasoning);
     usage.wide("cacheWriteLongInputTokens", *cache_write_1h);
     let Some(attempt) = attempt else {
-        return usage;
+        return Some(usage);
     };
     usage.text(
         "source",
@@ -309,15 +312,19 @@ fn usage(tokens: &Tokens, attempt: Option<&RecordedAttempt>) -> JsonObject {
         }),
     );
     let mut tools = JsonObject::default();
+    let uses = attempt.tool_uses();
     for (name, field) in [
         ("web_searches", "webSearches"),
         ("web_fetches", "webFetches"),
         ("code_executions", "codeExecutions"),
         ("file_searches", "fileSearches"),
     ] {
-        tools.wide(field, attempt.tool_uses().get(name).copied());
+        tools.wide(field, uses.get(name).copied());
     }
-    usage.object("providerTools", Some(tools));
+    usage.object(
+        "providerTools",
+        Some(tools).filter(|tools| !tools.0.is_empty()),
+    );
     usage.text(
         "serviceTier",
         match attempt.tier {
@@ -328,7 +335,7 @@ fn usage(tokens: &Tokens, attempt: Option<&RecordedAttempt>) -> JsonObject {
             Some(ServedTier::Other) | None => "",
         },
     );
-    usage
+    Some(usage)
 }
 
 fn amount(cost: &Amount, price_version: &str) -> JsonObject {
