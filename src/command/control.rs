@@ -1,7 +1,7 @@
 //! Where is the control store that a command works on, or the service that does it?
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
@@ -13,7 +13,7 @@ use crate::identity::settings::Settings;
 use crate::ledger::{Durability, Files};
 use crate::limits::book::{LimitBook, UseAsked};
 use crate::limits::{LimitGround, Limits, Now};
-use crate::store::Store;
+use crate::store::{FILE_NAME, Store, StoreError};
 
 use super::data::DataArguments;
 use super::environment::environment;
@@ -48,7 +48,20 @@ impl StoreArguments {
     /// # Errors
     /// What is wrong, in words.
     pub(super) fn open(&self, creates: bool) -> Result<OpenedStore, String> {
-        self.open_at(self.place()?, creates)
+        open_at(self.place()?, in_file(creates))
+    }
+
+    /// An empty store without a file, if the store does not exist yet. A change that fails there need not be tried on the
+    /// disk, where it would leave a new and empty file behind.
+    ///
+    /// # Errors
+    /// What is wrong, in words.
+    pub(super) fn rehearsal(&self) -> Result<Option<OpenedStore>, String> {
+        let place = self.place()?;
+        match place.data.join(FILE_NAME).exists() {
+            true => Ok(None),
+            false => open_at(place, Store::in_memory).map(Some),
+        }
     }
 
     /// The same, with the limits of file and store and what the ledger says is used of them.
@@ -60,7 +73,7 @@ impl StoreArguments {
         let (data, ground) = (place.data.clone(), place.ground.clone());
         let OpenedStore {
             administration, by, ..
-        } = self.open_at(place, creates)?;
+        } = open_at(place, in_file(creates))?;
         let files = Files::in_directory(&data, Durability::Process);
         let used = move |asked: UseAsked| asked.read(&files);
         let book = Arc::new(LimitBook::new(Limits::none(), Box::new(used)));
@@ -75,31 +88,6 @@ impl StoreArguments {
             administration,
             by,
             data,
-        })
-    }
-
-    fn open_at(&self, place: StorePlace, creates: bool) -> Result<OpenedStore, String> {
-        let StorePlace {
-            data,
-            settings,
-            ground,
-            prices,
-        } = place;
-        let identities = Identities::new(settings)
-            .map_err(|mistakes| crate::identity::directory::complaints::list(&mistakes))?;
-        let store = match creates {
-            true => Store::create(&data),
-            false => Store::open_existing(&data),
-        };
-        let store = store.map_err(|error| format!("the control store {error}"))?;
-        let administration = Administration::new(store, Arc::new(identities), ground.file)
-            .and_then(|opened| opened.with_prices(Arc::new(PriceBoard::new(prices))));
-        let files = Files::in_directory(&data, Durability::Process);
-        let administration = administration.map_err(|error| error.to_string())?;
-        Ok(OpenedStore {
-            administration: administration.with_ledger_files(Some(files)),
-            data,
-            by: Administrator::at_command_line(rustix::process::getuid().as_raw()),
         })
     }
 
@@ -163,4 +151,36 @@ impl StoreArguments {
         })?;
         Ok(Some((name, config)))
     }
+}
+
+/// Opens the store of a directory, and creates it if it may.
+fn in_file(creates: bool) -> fn(&Path) -> Result<Store, StoreError> {
+    match creates {
+        true => Store::create,
+        false => Store::open_existing,
+    }
+}
+
+fn open_at(
+    place: StorePlace,
+    open: fn(&Path) -> Result<Store, StoreError>,
+) -> Result<OpenedStore, String> {
+    let StorePlace {
+        data,
+        settings,
+        ground,
+        prices,
+    } = place;
+    let identities = Identities::new(settings)
+        .map_err(|mistakes| crate::identity::directory::complaints::list(&mistakes))?;
+    let store = open(&data).map_err(|error| format!("the control store {error}"))?;
+    let administration = Administration::new(store, Arc::new(identities), ground.file)
+        .and_then(|opened| opened.with_prices(Arc::new(PriceBoard::new(prices))));
+    let files = Files::in_directory(&data, Durability::Process);
+    let administration = administration.map_err(|error| error.to_string())?;
+    Ok(OpenedStore {
+        administration: administration.with_ledger_files(Some(files)),
+        data,
+        by: Administrator::at_command_line(rustix::process::getuid().as_raw()),
+    })
 }

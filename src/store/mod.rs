@@ -85,6 +85,19 @@ impl Store {
         Self::open(directory)
     }
 
+    /// An empty store without a file, in place of the one of this directory: what fails in it would fail there.
+    ///
+    /// # Errors
+    /// [`StoreError`], with the file's name.
+    pub fn in_memory(directory: &Path) -> Result<Self, StoreError> {
+        let path = directory.join(FILE_NAME);
+        let connection = schema::in_memory().map_err(|error| error.within(&path))?;
+        Ok(Self {
+            connection: Mutex::new(connection),
+            path,
+        })
+    }
+
     /// Opens a store that exists, to read it. Nothing is created.
     ///
     /// # Errors

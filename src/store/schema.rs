@@ -107,13 +107,22 @@ const VERSION: i64 = MIGRATIONS.len() as i64;
 
 /// Opens the file and brings it to this release's version, in one transaction.
 pub(super) fn open(path: &Path, busy: Duration) -> Result<Connection, StoreError> {
-    let mut connection = Connection::open(path)?;
+    let connection = Connection::open(path)?;
     connection.busy_timeout(busy)?;
     // Hashes of secrets and the record of changes concern the service alone.
     restrict(path);
     connection.pragma_update(None, "journal_mode", "WAL")?;
     // An administrator who was answered relies on the change even if the power fails.
     connection.pragma_update(None, "synchronous", "FULL")?;
+    at_this_version(connection)
+}
+
+/// A new store without a file, which is gone when it is closed.
+pub(super) fn in_memory() -> Result<Connection, StoreError> {
+    at_this_version(Connection::open_in_memory()?)
+}
+
+fn at_this_version(mut connection: Connection) -> Result<Connection, StoreError> {
     connection.pragma_update(None, "foreign_keys", true)?;
     if version(&connection)? < VERSION {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;

@@ -139,12 +139,7 @@ impl KeysArguments {
                 server.ask(&address, asking).await
             });
         }
-        let creates = matches!(self.command, KeysCommand::Create(_));
-        let opened = match self.store.open(creates) {
-            Ok(opened) => opened,
-            Err(why) => return NothingDone::Usage(why).report(),
-        };
-        match on_store(&opened, self.command, self.comment) {
+        match on_store(&self.store, self.command, self.comment) {
             Ok(code) => Ok(code),
             Err(nothing) => nothing.report(),
         }
@@ -152,38 +147,22 @@ impl KeysArguments {
 }
 
 fn on_store(
-    opened: &OpenedStore,
+    store: &StoreArguments,
     command: KeysCommand,
     comment: String,
 ) -> Result<ExitCode, NothingDone> {
-    let OpenedStore {
-        administration, by, ..
-    } = opened;
+    let open = || store.open(false).map_err(NothingDone::Usage);
     let now = SystemTime::now();
     match command {
-        KeysCommand::Create(arguments) => {
-            let shown = arguments.secret.shown().map_err(NothingDone::Usage)?;
-            if !arguments.admin.is_empty() {
-                found_account(opened, &arguments, &comment, now)?;
-            }
-            let wish = KeyWish {
-                account: arguments.caller.clone(),
-                display_name: arguments.name.clone(),
-                scopes: arguments.scopes(),
-                expires: arguments.expires.map(|life| now + life),
-                comment,
-            };
-            let made = administration.create_key(by, wish, now);
-            let (shown, MadeKey { key, secret }) = shown.if_made(made)?;
-            shown
-                .hand_over(&secret, &line_of(&admin::key(key)))
-                .map_err(NothingDone::Failed)
-        }
+        KeysCommand::Create(arguments) => create(store, &arguments, &comment),
         KeysCommand::Rotate {
             id,
             overlap,
             secret,
         } => {
+            let OpenedStore {
+                administration, by, ..
+            } = open()?;
             let shown = secret.shown().map_err(NothingDone::Usage)?;
             let rotation = Rotation {
                 id,
@@ -191,25 +170,31 @@ fn on_store(
                 expires: None,
                 comment,
             };
-            let made = administration.rotate_key(by, rotation, now);
+            let made = administration.rotate_key(&by, rotation, now);
             let (shown, MadeKey { key, secret }) = shown.if_made(made)?;
             shown
                 .hand_over(&secret, &line_of(&admin::key(key)))
                 .map_err(NothingDone::Failed)
         }
         KeysCommand::List { account } => {
-            let keys = administration.keys(by, account.as_deref(), now)?;
+            let OpenedStore {
+                administration, by, ..
+            } = open()?;
+            let keys = administration.keys(&by, account.as_deref(), now)?;
             let keys: Vec<_> = keys.into_iter().map(admin::key).collect();
             print(table_of(&keys));
             Ok(ExitCode::SUCCESS)
         }
         KeysCommand::Revoke { id, let_calls_end } => {
+            let OpenedStore {
+                administration, by, ..
+            } = open()?;
             let revocation = Revocation {
                 id,
                 calls: calls_of(let_calls_end),
                 comment,
             };
-            let key = administration.revoke_key(by, revocation, now)?;
+            let key = administration.revoke_key(&by, revocation, now)?;
             print(line_of(&admin::key(key)));
             print_error(format!(
                 "a running service refuses it within {} s",
@@ -218,8 +203,11 @@ fn on_store(
             Ok(ExitCode::SUCCESS)
         }
         KeysCommand::Show => {
+            let OpenedStore {
+                administration, by, ..
+            } = open()?;
             let secret = secret_from_stdin().map_err(NothingDone::Usage)?;
-            match administration.key_of(by, secret.trim().as_bytes(), now)? {
+            match administration.key_of(&by, secret.trim().as_bytes(), now)? {
                 Some(key) => {
                     print(line_of(&admin::key(key)));
                     Ok(ExitCode::SUCCESS)
@@ -230,6 +218,44 @@ fn on_store(
             }
         }
     }
+}
+
+/// Makes a key in the store, which is created with it.
+fn create(
+    store: &StoreArguments,
+    arguments: &CreateArguments,
+    comment: &str,
+) -> Result<ExitCode, NothingDone> {
+    let now = SystemTime::now();
+    if let Some(rehearsal) = store.rehearsal().map_err(NothingDone::Usage)? {
+        made(&rehearsal, arguments, comment, now)?;
+    }
+    let shown = arguments.secret.shown().map_err(NothingDone::Usage)?;
+    let opened = store.open(true).map_err(NothingDone::Usage);
+    let made = opened.and_then(|opened| Ok(made(&opened, arguments, comment, now)?));
+    let (shown, MadeKey { key, secret }) = shown.if_made(made)?;
+    shown
+        .hand_over(&secret, &line_of(&admin::key(key)))
+        .map_err(NothingDone::Failed)
+}
+
+fn made(
+    opened: &OpenedStore,
+    arguments: &CreateArguments,
+    comment: &str,
+    now: SystemTime,
+) -> Result<MadeKey, AdminError> {
+    if !arguments.admin.is_empty() {
+        found_account(opened, arguments, comment, now)?;
+    }
+    let wish = KeyWish {
+        account: arguments.caller.clone(),
+        display_name: arguments.name.clone(),
+        scopes: arguments.scopes(),
+        expires: arguments.expires.map(|life| now + life),
+        comment: comment.to_owned(),
+    };
+    opened.administration.create_key(&opened.by, wish, now)
 }
 
 /// Makes the account of a key for administration, if there is none: somebody has to be the first.

@@ -180,3 +180,51 @@ fn a_store_that_is_not_there_is_named_and_not_made_to_look_into_it() {
     assert!(told.contains("control.db"), "{told}");
     assert!(!data.exists());
 }
+
+#[test]
+fn a_key_that_cannot_be_made_leaves_no_store_behind() {
+    let data = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("admin-no-key");
+    let taken = data.with_extension("taken");
+    let _ = std::fs::remove_dir_all(&data);
+    std::fs::write(&taken, "").unwrap();
+    let taken = taken.to_str().unwrap();
+
+    let nobodys: &[&str] = &["create", "--caller", "nobody"];
+    let name = "n".repeat(1_000);
+    let too_long: &[&str] = &[
+        "create",
+        "--caller",
+        "a",
+        "--admin",
+        "ADMIN_ACCOUNTS",
+        "--name",
+        &name,
+    ];
+    let nowhere: &[&str] = &[
+        "create",
+        "--caller",
+        "a",
+        "--admin",
+        "ADMIN_ACCOUNTS",
+        "--out",
+        taken,
+    ];
+    for (arguments, why) in [
+        (nobodys, "there is no account `nobody`"),
+        (too_long, "key.display_name"),
+        (nowhere, "cannot be made"),
+    ] {
+        let failed = keys_command(&data, arguments).output().unwrap();
+
+        assert_eq!(failed.status.code(), Some(2), "{failed:?}");
+        let told = String::from_utf8(failed.stderr).unwrap();
+        assert!(told.contains(why), "{told}");
+        assert!(!data.exists(), "{arguments:?}");
+    }
+
+    let made = keys(
+        &data,
+        &["create", "--caller", "a", "--admin", "ADMIN_ACCOUNTS"],
+    );
+    assert!(secret_of(&made).starts_with("mwa_"));
+}
