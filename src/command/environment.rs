@@ -6,10 +6,7 @@ use crate::config::Overrides;
 
 /// What the environment says in place of the file.
 pub(super) fn environment() -> Overrides {
-    // No variable of ours may hold anything but text; others are not read.
-    let text = |(name, value): (OsString, OsString)| {
-        let name = name.into_string().ok()?;
-        Some((name, value.to_string_lossy().into_owned()))
-    };
-    Overrides::from_variables(std::env::vars_os().filter_map(text))
+    // The names of our variables are texts; others are not read.
+    let named = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value));
+    Overrides::from_variables(std::env::vars_os().filter_map(named))
 }

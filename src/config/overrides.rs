@@ -1,9 +1,10 @@
 //! What do the command line and the environment say in place of the file?
 
+use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crate::error::advise;
+use crate::error::probably_meant;
 use crate::server::ListenAddress;
 use crate::telemetry;
 
@@ -78,19 +79,22 @@ impl From<Option<SocketAddr>> for Overrides {
 
 impl Overrides {
     /// What these environment variables say. Mistakes are told with those of the file.
-    pub fn from_variables(variables: impl IntoIterator<Item = (String, String)>) -> Self {
+    pub fn from_variables(variables: impl IntoIterator<Item = (String, OsString)>) -> Self {
         let mut read = Self::default();
         for (name, value) in variables {
             let is_ours = name.starts_with(PREFIX) && !OF_OTHERS.contains(&&*name);
-            if !is_ours || is_of_service(&name, &value) {
+            if !is_ours || is_of_service(&name, &value.to_string_lossy()) {
                 continue;
             }
-            read.variable(name, value.trim());
+            read.variable(name, &value);
         }
         read
     }
 
-    fn variable(&mut self, name: String, value: &str) {
+    fn variable(&mut self, name: String, raw: &OsStr) {
+        // What is no text is no value of any variable but the one that names a file.
+        let value = raw.to_string_lossy();
+        let value = value.trim();
         // An orchestrator sets a variable to nothing rather than not at all.
         if value.is_empty() && KNOWN.contains(&&*name) {
             return;
@@ -121,12 +125,16 @@ impl Overrides {
                     .ok_or("write a level such as info, or info,modelway=debug")
             }
             "MODELWAY_CONFIG" => {
-                self.config = Some(PathBuf::from(value));
+                let is_text = raw.to_str().is_some();
+                self.config = Some(PathBuf::from(match is_text {
+                    true => OsStr::new(value),
+                    false => raw,
+                }));
                 Ok(())
             }
             _ => {
                 let what = "an unknown variable";
-                let remedy = advise(&name, KNOWN);
+                let remedy = advice(&name);
                 self.wrong.push(WrongVariable { name, what, remedy });
                 return;
             }
@@ -180,6 +188,20 @@ impl Overrides {
     }
 }
 
+/// What to do about an unknown variable. What all of them begin with makes no two of them alike.
+fn advice(name: &str) -> String {
+    let ending = |name: &'static str| name.trim_start_matches(PREFIX);
+    let written = name.trim_start_matches(PREFIX);
+    match probably_meant(written, KNOWN.map(ending)) {
+        Some(meant) => format!("did you mean `{PREFIX}{meant}`?"),
+        None => format!(
+            "use one of `{}`; everything else is set in the configuration file, such as the data directory with \
+             `ledger.path`",
+            KNOWN.join("`, `")
+        ),
+    }
+}
+
 /// Where a listener listens, if it does.
 fn parse_listen_or_none(text: &str) -> Option<Option<ListenAddress>> {
     match text {
@@ -209,7 +231,7 @@ mod tests {
     use super::*;
 
     fn read(variables: &[(&str, &str)]) -> Overrides {
-        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), OsString::from(value));
         Overrides::from_variables(variables.iter().map(owned))
     }
 
@@ -260,6 +282,32 @@ mod tests {
         ];
         assert_eq!(names, all);
         assert_eq!(wrong[0].remedy, "did you mean `MODELWAY_LISTEN`?");
+    }
+
+    #[test]
+    fn an_unknown_variable_that_is_like_no_other_is_told_where_settings_stand() {
+        for name in ["MODELWAY_DATA", "MODELWAY_KEY", "MODELWAY_"] {
+            let wrong = read(&[(name, "x")]).wrong;
+
+            let remedy = &wrong[0].remedy;
+            assert!(!remedy.contains("did you mean"), "{name}: {remedy}");
+            for told in ["`MODELWAY_LOG`", "`ledger.path`"] {
+                assert!(remedy.contains(told), "{name}: {remedy}");
+            }
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_may_have_a_name_that_is_no_text() {
+        use std::os::unix::ffi::OsStringExt as _;
+
+        let name = OsString::from_vec(b"/etc/m\xffdelway.toml".to_vec());
+
+        let read = Overrides::from_variables([("MODELWAY_CONFIG".to_owned(), name.clone())]);
+
+        assert_eq!(read.config, Some(PathBuf::from(name)));
+        assert!(read.wrong.is_empty());
     }
 
     #[test]

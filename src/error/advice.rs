@@ -29,7 +29,10 @@ pub fn advise<'a>(written: &str, known: impl IntoIterator<Item = &'a str> + Clon
 }
 
 /// The known name that is most similar to `written`, if one is similar enough to be a misspelling.
-fn probably_meant<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn probably_meant<'a>(
+    written: &str,
+    known: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
     let mut closest = None;
     for name in known {
         let distance = strsim::damerau_levenshtein(written, name);

@@ -16,7 +16,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use self::advice::advise;
+pub use self::advice::{advise, probably_meant};
 pub use self::blame::Blame;
 pub use self::code::Code;
 pub use self::denial::{CredentialFault, DeniedAmounts, LimitDenial, LimitUnit};
