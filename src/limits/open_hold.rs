@@ -63,8 +63,8 @@ struct Holder {
     account: AccountPath,
     key_id: Option<Arc<str>>,
     labels: Labels,
-    /// Scenario, provider and model, one behind the other.
-    names: Box<str>,
+    /// Scenario, provider and model, one behind the other. Names of a usual length need no allocation.
+    names: SmallVec<[u8; 64]>,
     scenario_end: usize,
     provider_end: usize,
 }
@@ -249,17 +249,17 @@ impl Holder {
             model,
             labels,
         } = *asked;
-        let mut names = String::with_capacity(scenario.len() + provider.len() + model.len());
-        names.push_str(scenario);
+        let mut names = SmallVec::new();
+        names.extend_from_slice(scenario.as_bytes());
         let scenario_end = names.len();
-        names.push_str(provider);
+        names.extend_from_slice(provider.as_bytes());
         let provider_end = names.len();
-        names.push_str(model);
+        names.extend_from_slice(model.as_bytes());
         Self {
             account: identity.account.clone(),
             key_id: identity.key_id.clone(),
             labels: labels.clone(),
-            names: names.into_boxed_str(),
+            names,
             scenario_end,
             provider_end,
         }
@@ -277,11 +277,13 @@ impl Holder {
     fn asked<'a>(&'a self, identity: &'a Identity) -> Asked<'a> {
         let (scenario, rest) = self.names.split_at(self.scenario_end);
         let (provider, model) = rest.split_at(self.provider_end - self.scenario_end);
+        // They are texts that were put together.
+        let name = |name| str::from_utf8(name).unwrap_or_default();
         Asked {
             identity,
-            scenario,
-            provider,
-            model,
+            scenario: name(scenario),
+            provider: name(provider),
+            model: name(model),
             labels: &self.labels,
         }
     }
