@@ -173,4 +173,33 @@ mod tests {
 
         assert_eq!(changed, Some(true));
     }
+
+    #[test]
+    fn a_period_ends_after_a_second_and_is_judged_by_its_mean_and_by_the_limit_of_then() {
+        let mut congestion = Congestion::new(LIMIT);
+        let start = Instant::now();
+
+        // Three delays of 50 ms on average, the last of them a second after the first.
+        let first = [(start, 0), (start + PERIOD / 2, 99), (start + PERIOD, 51)];
+        let changed = first.map(|(at, delay)| congestion.observe(millis(delay), at));
+        assert_eq!(changed, [None; 3]);
+        assert_eq!((congestion.mean(), congestion.lasts()), (LIMIT, false));
+
+        congestion.change(LIMIT - millis(1));
+        let changed = congestion.observe(LIMIT, start + PERIOD * 2);
+
+        assert_eq!(changed, Some(true));
+        assert_eq!((congestion.mean(), congestion.lasts()), (LIMIT, true));
+    }
+
+    #[test]
+    fn no_period_is_over_before_its_end() {
+        let mut congestion = Congestion::new(LIMIT);
+        let start = Instant::now();
+
+        congestion.observe(LIMIT, start);
+        congestion.observe(LIMIT, start + PERIOD - millis(1));
+
+        assert_eq!(congestion.mean(), Duration::ZERO);
+    }
 }

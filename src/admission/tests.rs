@@ -7,6 +7,7 @@ use tokio::time::{advance, sleep};
 
 use super::*;
 use crate::error::CallerLimit;
+use crate::meter::Counter;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -184,10 +185,125 @@ async fn less_important_calls_are_refused_while_the_processors_do_not_keep_up() 
         [Priority::Batch, Priority::Shadow],
         "one core is enough"
     );
+    let of_cpu = |priority| refusals(&admission, priority);
+    assert_eq!(of_cpu(Priority::Batch), [("cpu", 1)]);
+    assert_eq!(of_cpu(Priority::Critical), []);
     assert_eq!((admission.inflight(), admission.waiting()), (0, 0));
 
     pass(busy.as_mut(), Duration::from_millis(10), 300).await;
     assert_eq!(outcomes().await, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn how_late_the_processors_are_is_told_and_how_late_they_may_be_can_be_changed() {
+    let admission = of(10, 10);
+    let _call = admit_and_answer(&admission).await;
+    let mut watch = pin!(admission.watch());
+
+    // A task that is due every 10 ms runs every 40 ms.
+    pass(watch.as_mut(), Duration::from_millis(40), 100).await;
+    let told = admission.cpu_wait();
+    assert!((25..40).contains(&told.as_millis()), "{told:?}");
+    assert_eq!(admission.lock().congested, 0);
+
+    admission.change(Settings {
+        max_cpu_wait: Duration::from_millis(20),
+        ..Settings::default()
+    });
+    pass(watch.as_mut(), Duration::from_millis(40), 100).await;
+    assert_eq!(admission.lock().congested, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_limits_hold_at_once_for_calls_that_wait_and_for_callers() {
+    let admission = of(1, 1);
+    let _first = admit_and_answer(&admission).await;
+    let mut waiting = Box::pin(admit(&admission));
+    assert!((&mut waiting).now_or_never().is_none());
+    let waits = |priority| admission.waiting_of(priority);
+    assert_eq!((waits(Priority::Default), waits(Priority::Batch)), (1, 0));
+
+    admission.change(Settings {
+        max_inflight: 3,
+        max_inflight_per_caller: 2,
+        ..Settings::default()
+    });
+
+    let _second = waiting.now_or_never().expect("there is a place").unwrap();
+    let third = admit(&admission).await.unwrap_err();
+    assert!(
+        matches!(third, Error::CallerRateLimited { .. }),
+        "{third:?}"
+    );
+    assert_eq!((admission.limit(), admission.inflight()), (3, 2));
+}
+
+/// How many calls of this priority were refused, by each reason that there was.
+fn refusals(admission: &Admission, priority: Priority) -> Vec<(&'static str, u64)> {
+    let count = |why: WhyRefused| {
+        let cell = admission
+            .counts()
+            .refused
+            .at([priority as usize, why as usize]);
+        (why.name(), cell.map_or(0, Counter::count))
+    };
+    let all = WhyRefused::ALL.map(count).into_iter();
+    all.filter(|(_, count)| *count > 0).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn refusals_are_counted_by_their_reasons() {
+    const LEAST: Duration = Duration::from_millis(20);
+    let admission = admission(Settings {
+        max_inflight: 1,
+        queue: 1,
+        min_time_left: LEAST,
+        max_wait: Duration::from_millis(500),
+        ..Settings::default()
+    });
+    let _first = admit_and_answer(&admission).await;
+    let within = |time: Duration| {
+        let deadline = Instant::now() + time;
+        admission.admit(Caller::Unknown, "", Priority::Default, deadline)
+    };
+    let told = || refusals(&admission, Priority::Default);
+
+    // Too little time for the queue, which is empty; then as much as it takes, in which nothing happens.
+    assert!(within(LEAST - Duration::from_nanos(1)).await.is_err());
+    assert_eq!(told(), [("no_time", 1)]);
+    assert_eq!(within(LEAST).await.unwrap_err(), Error::DeadlineExceeded);
+    assert_eq!(told(), [("no_time", 2)]);
+
+    // A deadline at the end of the longest wait is a deadline.
+    let at_the_end = within(Duration::from_millis(500)).await;
+    assert_eq!(at_the_end.unwrap_err(), Error::DeadlineExceeded);
+    assert_eq!(told(), [("no_time", 3)]);
+
+    // A full queue, also for a call that has just as much time as it takes.
+    let mut waiting = Box::pin(within(HOUR));
+    assert!((&mut waiting).now_or_never().is_none());
+    assert!(within(HOUR).await.is_err());
+    assert!(within(LEAST).await.is_err());
+    assert_eq!(told(), [("queue_full", 2), ("no_time", 3)]);
+
+    assert!(waiting.await.is_err());
+    assert_eq!(told(), [("queue_full", 2), ("waited", 1), ("no_time", 3)]);
+
+    // Whoever loses a place in the queue to a more important call has waited for less than the longest wait.
+    let mut waiting = Box::pin(within(HOUR));
+    assert!((&mut waiting).now_or_never().is_none());
+    let important = admission.admit(
+        Caller::Unknown,
+        "",
+        Priority::Critical,
+        Instant::now() + HOUR,
+    );
+    let mut important = Box::pin(important);
+    assert!((&mut important).now_or_never().is_none());
+    assert!(waiting.await.is_err());
+    assert_eq!(told()[0], ("queue_full", 3));
+    let waits = admission.counts().waits.at([Priority::Default as usize]);
+    assert_eq!(waits.unwrap().totals().count(), 5);
 }
 
 /// What a call does: how long until it comes, how long it stays, and whether it gives up waiting.

@@ -8,3 +8,4 @@ mod specimens;
 mod states;
 mod threads;
 mod time;
+mod windows;
