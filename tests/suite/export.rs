@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,7 +22,7 @@ use crate::support::collector::{Collector, Manner, trace_id};
 use crate::support::exporting::{Exporting, PROTOCOLS};
 use crate::support::foreign::authority::{Authority, Purpose};
 use crate::support::foreign::front::Front;
-use crate::support::{Process, ask, collect, details, number_from};
+use crate::support::{Process, ask, collect, details, nobody, number_from};
 
 /// Much longer than anything here takes.
 const PROMPTLY: Duration = Duration::from_secs(20);
@@ -240,10 +239,6 @@ const MOST_MEMORY: u64 = 16 << 10;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_collector_that_is_away_silent_slow_or_refuses_costs_no_call_little_memory_and_one_line()
 {
-    let nobody = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
     let quiet = process("off", "");
     load(&quiet, FLOOD).await;
     let without = quiet.peak_kib();
@@ -253,7 +248,7 @@ async fn a_collector_that_is_away_silent_slow_or_refuses_costs_no_call_little_me
     let slow = Collector::start(Manner::Slow(Duration::from_millis(700))).await;
     let refusing = Collector::start(Manner::Refuses).await;
     for (name, address, protocol) in [
-        ("dead", nobody, "grpc"),
+        ("dead", nobody(), "grpc"),
         ("silent", silent.address, "grpc"),
         ("slow", slow.address, "http"),
         ("refusing", refusing.address, "http"),
@@ -306,15 +301,12 @@ async fn a_collector_that_is_away_silent_slow_or_refuses_costs_no_call_little_me
 async fn minutes_without_a_collector_cost_no_call_little_memory_and_few_lines() {
     let seconds = number_from("MODELWAY_SECONDS", 600);
     let rate = number_from("MODELWAY_RATE", 500) / 4;
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    let nobody = free.local_addr().unwrap();
-    drop(free);
     let silent = Collector::start(Manner::Silent).await;
     let slow = Collector::start(Manner::Slow(Duration::from_millis(700))).await;
     let refusing = Collector::start(Manner::Refuses).await;
     let mut runs = JoinSet::new();
     for (name, address, protocol) in [
-        ("dead", nobody, "grpc"),
+        ("dead", nobody(), "grpc"),
         ("silent", silent.address, "grpc"),
         ("slow", slow.address, "http"),
         ("refusing", refusing.address, "http"),
@@ -478,9 +470,7 @@ fn calls_in(export: ExportMetricsServiceRequest) -> i64 {
 async fn after_the_last_call_its_span_its_count_and_its_line_go_out_while_probes_are_answered() {
     for protocol in PROTOCOLS {
         let collector = Collector::start(Manner::Takes).await;
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        let probes = free.local_addr().unwrap();
-        drop(free);
+        let probes = nobody();
         let telemetry = format!(
             "endpoint = 'http://{}'\nprotocol = '{protocol}'\ninterval = '1h'\n\
              [probes]\nlisten = '{probes}'\n\
@@ -581,9 +571,7 @@ async fn the_share_that_is_sampled_is_that_of_the_trace_ids() {
 
 #[tokio::test]
 async fn a_collector_that_comes_back_gets_what_still_waits() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
+    let address = nobody();
     let service = start(&format!("endpoint = 'http://{address}'")).await;
 
     service.calls(1).await;

@@ -1,7 +1,6 @@
 //! Do metrics reach a collector over OTLP as they are, and does nobody suffer when they do not?
 
 use std::collections::HashMap;
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use tokio::time::timeout;
 use crate::support::collector::{Collector, Manner, MetricsExport};
 use crate::support::exporting::{Exporting, PROTOCOLS};
 use crate::support::scraped::Scraped;
-use crate::support::{Process, ask, until};
+use crate::support::{Process, ask, nobody, until};
 
 /// Much longer than anything here takes.
 const PROMPTLY: Duration = Duration::from_secs(30);
@@ -276,15 +275,12 @@ fn process(name: &str, telemetry: &str) -> Process {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_receiver_of_metrics_that_is_away_silent_slow_or_refuses_costs_no_call_and_one_line() {
     const CALLS: usize = 200;
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap();
-    let nobody_at = nobody.local_addr().unwrap();
-    drop(nobody);
     for protocol in PROTOCOLS {
         let silent = Collector::start(Manner::Silent).await;
         let slow = Collector::start(Manner::Slow(Duration::from_millis(300))).await;
         let refusing = Collector::start(Manner::Refuses).await;
         for (name, address, warnings) in [
-            ("dead", nobody_at, 1..=1),
+            ("dead", nobody(), 1..=1),
             // It is given up only after a while.
             ("silent", silent.address, 0..=1),
             ("slow", slow.address, 0..=0),

@@ -10,11 +10,10 @@ use std::time::Duration;
 use modelway::grpc::v1::SamplingParams;
 use modelway::grpc::v1::stream_generate_response::Event;
 use modelway::simulator::{Settings, Simulator, WireName, text};
-use tokio::net::TcpSocket;
 use tokio::time::{Instant, timeout};
 use tonic::Code;
 
-use crate::support::{Gateway, METHODS, Method, ask, details, line, lines, text_of};
+use crate::support::{Gateway, METHODS, Method, ask, details, line, lines, nobody, text_of};
 
 const FORMATS: [&str; 3] = ["openai", "anthropic", "gemini"];
 
@@ -156,10 +155,7 @@ async fn the_last_targets_failure_is_told_if_none_answers() {
 
 #[tokio::test]
 async fn a_provider_that_nobody_can_connect_to_is_left_for_the_backup() {
-    // Bound and not listening: connections are refused, and nobody else gets the port.
-    let nobody = TcpSocket::new_v4().unwrap();
-    nobody.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let refusing = nobody.local_addr().unwrap();
+    let refusing = nobody();
     // Speaks HTTP where TLS is expected.
     let plain = Simulator::start(Settings::default()).await.unwrap();
     let without_tls = plain
@@ -207,9 +203,7 @@ async fn a_provider_that_nobody_can_connect_to_is_left_for_the_backup() {
 
 #[tokio::test]
 async fn a_target_that_cannot_do_what_is_asked_is_no_reason_to_leave_another() {
-    let nobody = TcpSocket::new_v4().unwrap();
-    nobody.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let refusing = nobody.local_addr().unwrap();
+    let refusing = nobody();
     let gateway = Gateway::start(&format!(
         r#"
         [providers.refusing]

@@ -2,7 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 use tonic::transport::Channel;
 
-use crate::support::{EVERYTHING, ask, program, without_settings};
+use crate::support::{EVERYTHING, ask, nobody, program, without_settings};
 
 /// Much longer than anything here takes.
 const PROMPTLY: Duration = Duration::from_secs(30);
@@ -35,12 +35,6 @@ fn config(name: &str, text: &str) -> String {
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("logging-{name}.toml"));
     std::fs::write(&path, text).unwrap();
     path.to_str().unwrap().to_owned()
-}
-
-/// An address without a listener.
-fn free() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap()
 }
 
 /// The program, killed when dropped.
@@ -116,7 +110,7 @@ async fn counted(probes: SocketAddr, fate: &str) -> u64 {
 async fn a_reader_of_the_log_that_is_stopped_stops_no_call_and_no_probe_and_is_told_what_was_lost()
 {
     const LINES: u64 = 100_000;
-    let (address, probes) = (free(), free());
+    let (address, probes) = (nobody(), nobody());
     let config = config("unread", CONFIG);
     let mut command = program();
     let child = command
@@ -198,7 +192,7 @@ async fn a_reader_of_the_log_that_is_stopped_stops_no_call_and_no_probe_and_is_t
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_pipe_holds_up_neither_the_end_nor_the_word_why_it_does_not_start() {
-    let address = free();
+    let address = nobody();
     let mut command = program();
     let child = command
         .args(["serve", "--admin-listen", "none"])
@@ -233,7 +227,7 @@ async fn a_full_pipe_holds_up_neither_the_end_nor_the_word_why_it_does_not_start
 #[tokio::test(flavor = "multi_thread")]
 async fn standard_streams_that_are_closed_stop_nothing() {
     for closed in [">&-", "2>&-", ">&- 2>&- <&-", ">/dev/full 2>/dev/full"] {
-        let address = free();
+        let address = nobody();
         let path = config("closed", CONFIG);
         let binary = env!("CARGO_BIN_EXE_modelway");
         let line = format!("exec {binary} serve --listen {address} --config {path} {closed}");
@@ -251,7 +245,7 @@ async fn standard_streams_that_are_closed_stop_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_that_is_gone_stops_nothing() {
-    let address = free();
+    let address = nobody();
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     let child = program()

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 
 use modelway::grpc::v1::generation_service_client::GenerationServiceClient;
 use modelway::simulator::{Settings, Simulator};
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::TcpListener;
 
 use crate::support::foreign::authority::{Authority, Purpose};
 use crate::support::foreign::front::Front;
 use crate::support::foreign::proxies::{Manners, Proxy};
-use crate::support::{Process, ask, details};
+use crate::support::{Process, ask, details, nobody};
 
 /// A provider that cannot be reached, and what is reported about it.
 struct Case {
@@ -45,13 +45,6 @@ fn file(name: &str, text: &str) -> PathBuf {
     path
 }
 
-/// A port that is taken and has no listener.
-fn deserted() -> TcpSocket {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    socket
-}
-
 #[tokio::test]
 async fn each_cause_has_words_of_its_own_for_the_caller_and_one_line_in_the_log() {
     let (authority, another) = (Authority::new(), Authority::new());
@@ -69,8 +62,7 @@ async fn each_cause_has_words_of_its_own_for_the_caller_and_one_line_in_the_log(
     let clients = Front::before(at, authority.server_for_clients(&["http/1.1"])).await;
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let silent = silent.local_addr().unwrap();
-    let socket = deserted();
-    let deserted = socket.local_addr().unwrap();
+    let deserted = nobody();
     let of = |authority: &Authority| format!("ca_file = {:?}", authority.file());
     let ours = of(&authority);
     let (certificate, key) = another.issue(Purpose::Client).files();

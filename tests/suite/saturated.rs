@@ -1,7 +1,7 @@
 //! Are probes answered while calls take all that the cores have?
 
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -12,7 +12,7 @@ use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, interval, sleep};
 use tonic::transport::Channel;
 
-use crate::support::{Process, ask, details, number_from, slowest};
+use crate::support::{Process, ask, details, nobody, number_from, slowest};
 
 /// How many calls are open at any moment: far more than two cores answer at once.
 const CALLERS: usize = 64;
@@ -55,9 +55,7 @@ fn probe(stream: &mut TcpStream, path: &str) -> Duration {
 
 /// A service whose calls take all cores, and where it answers probes.
 fn serve(name: &str) -> (Process, SocketAddr) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
+    let address = nobody();
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.toml"));
     let config = format!("{CONFIG}[probes]\nlisten = '{address}'\n[logging]\ncalls = 'none'\n");
     std::fs::write(&path, config).unwrap();

@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use modelway::grpc::v1::{Breaker, BreakerState, ListBreakersRequest};
 use modelway::simulator::{Behaviour, Fault, RefusalReason};
-use tokio::net::TcpSocket;
 use tokio::time::Instant;
 
-use crate::support::{Gateway, METHODS, ask, lines};
+use crate::support::{Gateway, METHODS, ask, lines, nobody};
 
 /// Two models of one provider, and a backup at another.
 const TARGETS: &str = r#"
@@ -95,10 +94,7 @@ async fn a_rate_limit_that_never_ends_costs_few_attempts_and_no_call() {
 
 #[tokio::test]
 async fn an_endpoint_that_cannot_be_reached_is_closed_off_for_every_model() {
-    // Bound and not listening: connections are refused, and no other program gets the port.
-    let nobody = TcpSocket::new_v4().unwrap();
-    nobody.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let refusing = nobody.local_addr().unwrap();
+    let refusing = nobody();
     let gateway = Gateway::start(&format!(
         r#"
         {TARGETS}

@@ -1,7 +1,6 @@
 //! Do the spans of a call tell what happened, within the caller's trace and nobody else's?
 
 use std::collections::{BTreeSet, HashMap};
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -26,7 +25,7 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status};
 
 use crate::support::recorder::{Recorder, attribute};
-use crate::support::{Gateway, METHODS, Method, Process, ask, collect, details};
+use crate::support::{Gateway, METHODS, Method, Process, ask, collect, details, nobody};
 
 const TRACE_ID: &str = "0af7651916cd43dd8448eb211c80319c";
 const CALLER: &str = "b7ad6b7169203331";
@@ -763,11 +762,7 @@ async fn the_program_sends_its_spans_to_a_collector_before_it_ends() {
 
 #[tokio::test]
 async fn a_collector_that_is_not_there_harms_no_call_and_not_the_end() {
-    let nobody: SocketAddr = {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        listener.local_addr().unwrap()
-    };
-    let endpoint = format!("http://{nobody}");
+    let endpoint = format!("http://{}", nobody());
     let process = Process::serve(None, &[("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint)]);
     let mut client = GenerationServiceClient::new(process.connect().await);
 

@@ -27,7 +27,7 @@ use crate::commands::finish;
 use crate::support::foreign::authority::{Authority, Purpose};
 use crate::support::foreign::front::Front;
 use crate::support::foreign::proxies::{Manners, Proxy};
-use crate::support::{Gateway, ask, details, lines, program, subscribe, until};
+use crate::support::{Gateway, ask, details, lines, nobody, program, subscribe, until};
 
 const KEY: &str = include_str!("tokens/key.pem");
 const CERTIFICATE: &str = include_str!("tokens/certificate.pem");
@@ -427,7 +427,7 @@ async fn a_service_starts_although_its_issuer_is_down_or_slow() {
     let host = Host::start(playing(|_| token("late"))).await;
     let path = service_account(&folder, &host, "key");
     let account = fs::read_to_string(&path).unwrap();
-    let gone = Host::start(|_| token("never")).await.url();
+    let gone = format!("http://{}", nobody());
     fs::write(&path, account.replace(&host.url(), &gone)).unwrap();
     let gateway = start(&host, &google_file(&path)).await;
     gateway.generate(ask("s", "Hello")).await.unwrap();

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::{finish, run};
 use crate::support::foreign::authority::{Authority, Purpose};
-use crate::support::{Gateway, ONE_MODEL, program, without_settings};
+use crate::support::{Gateway, ONE_MODEL, nobody, program, without_settings};
 
 /// Much longer than anything here takes.
 const PROMPTLY: Duration = Duration::from_secs(20);
@@ -133,9 +133,7 @@ async fn the_exit_code_says_who_must_act_and_the_text_what_to_do() {
 
 #[tokio::test]
 async fn where_no_service_answers_the_code_is_3() {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = free.local_addr().unwrap().to_string();
-    drop(free);
+    let address = nobody().to_string();
     let refused = run(&["call", "s", "Hello", "--address", &address]).await;
     assert_eq!(refused.code, Some(3), "{refused:?}");
     assert!(refused.err.contains("does not answer"), "{refused:?}");

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::{finish, run};
 use crate::support::foreign::authority::{Authority, Purpose};
-use crate::support::{Gateway, ONE_MODEL, Process, program};
+use crate::support::{Gateway, ONE_MODEL, Process, nobody, program};
 
 fn tcp(address: &Option<ListenAddress>) -> String {
     match address {
@@ -48,9 +48,7 @@ async fn every_listener_tells_the_health_of_the_service_and_of_its_names() {
 
 #[tokio::test]
 async fn a_service_that_is_not_there_or_says_nothing_is_no_answer() {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    let refused = free.local_addr().unwrap().to_string();
-    drop(free);
+    let refused = nobody().to_string();
     // It accepts and says nothing.
     let mute = TcpListener::bind("127.0.0.1:0").unwrap();
     let mute_address = mute.local_addr().unwrap().to_string();
@@ -72,9 +70,7 @@ async fn a_service_that_is_not_there_or_says_nothing_is_no_answer() {
 
 #[tokio::test]
 async fn a_service_that_starts_is_waited_for() {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = free.local_addr().unwrap().to_string();
-    drop(free);
+    let address = nobody().to_string();
     let mut waiting = program();
     waiting.args(["health", "--address", &address, "--wait", "30s"]);
     let mut waits = JoinSet::new();

@@ -18,7 +18,7 @@ use crate::support::foreign::authority::{Authority, Purpose};
 use crate::support::foreign::front::Front;
 use crate::support::foreign::http1::{End, Http1};
 use crate::support::foreign::proxies::{Manners as ProxyManners, Proxy};
-use crate::support::{program, without_settings};
+use crate::support::{nobody, program, without_settings};
 
 /// A key that must never be shown.
 const KEY: &str = "sk-s3cr3t";
@@ -98,9 +98,7 @@ async fn each_target_is_asked_once_and_the_step_that_fails_is_named_with_its_rem
     let body = r#"{"error":{"message":"The model `m` does not exist","code":"model_not_found"}}"#;
     let (unknown, unknown_count) = host(refusal("404 Not Found", body));
     let (mute, mute_count) = host(String::new());
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    let refused = free.local_addr().unwrap();
-    drop(free);
+    let refused = nobody();
     let (authority, simulator) = (
         Authority::new(),
         Simulator::start(Settings::default()).await.unwrap(),
@@ -293,9 +291,6 @@ async fn a_target_behind_a_proxy_is_asked_through_it_and_one_that_refuses_is_nam
     let guarded = Proxy::http(server, wanted.clone()).await;
     let unknown = Proxy::http(server, wanted).await;
     let closed = Proxy::http(server, refuses).await;
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    let nobody = free.local_addr().unwrap();
-    drop(free);
     let secret = |name: &str, url: String| {
         let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
         std::fs::write(&path, url).unwrap();
@@ -315,7 +310,7 @@ async fn a_target_behind_a_proxy_is_asked_through_it_and_one_that_refuses_is_nam
         ("guarded", good),
         ("unknown", bad),
         ("closed", format!("http://{}", closed.address)),
-        ("nobody", format!("http://{nobody}")),
+        ("nobody", format!("http://{}", nobody())),
     ];
     let providers = all.iter().map(|(name, proxy)| {
         let more = format!("allow_insecure = true\nproxy = {proxy:?}");

@@ -3,7 +3,7 @@
 //! nginx is taken from `MODELWAY_NGINX` or from the path. Debian's needs no installation:
 //! `apt-get download nginx && dpkg -x nginx_*.deb DIR`.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::http::{Http1, events, post_json};
 use super::soon_open;
-use crate::support::Gateway;
+use crate::support::{Gateway, nobody};
 
 const ASK: &str = r#"{"scenario":"one","messages":[{"role":"ROLE_USER","text":"Hello"}]}"#;
 
@@ -48,9 +48,7 @@ fn program() -> Option<PathBuf> {
 impl Nginx {
     /// Starts it before the gateway. Silence for two seconds ends a connection, as one for a minute does by default.
     async fn before(gateway: SocketAddr, program: &Path) -> Self {
-        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let address = free.local_addr().unwrap();
-        drop(free);
+        let address = nobody();
         let folder = std::env::temp_dir().join(format!("modelway-nginx-{}", address.port()));
         std::fs::create_dir_all(folder.join("temporary")).unwrap();
         let at = folder.display();

@@ -21,7 +21,7 @@ use crate::support::foreign::authority::{Authority, Purpose};
 use crate::support::foreign::front::Front;
 use crate::support::foreign::proxies::{Manners, Proxy};
 use crate::support::log::Log;
-use crate::support::{Gateway, ONE_MODEL, Process, details};
+use crate::support::{Gateway, ONE_MODEL, Process, details, nobody};
 
 /// An issuer that publishes its keys at a URL.
 pub(crate) struct Sso {
@@ -440,9 +440,7 @@ async fn why_keys_cannot_be_fetched_is_told_by_one_line_for_each_cause() {
     )
     .await;
     let secured = format!("https://localhost:{}/keys", front.address.port());
-    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let refused = format!("http://{}/keys", nobody.local_addr().unwrap());
-    drop(nobody);
+    let refused = format!("http://{}/keys", nobody());
     let ok = |body: &str| Manner::Other("200 OK", String::new(), body.to_owned());
     let redirect = format!("location: {}\r\n", elsewhere.url);
     let large = format!(r#"{{"keys": [], "x": "{}"}}"#, "x".repeat(300 * 1024));

@@ -12,6 +12,7 @@ pub(crate) mod exporting;
 pub(crate) mod foreign;
 pub(crate) mod frames;
 pub(crate) mod log;
+mod nobody;
 pub(crate) mod posted;
 mod process;
 pub(crate) mod proxy;
@@ -26,6 +27,7 @@ mod streamed;
 mod timerless;
 
 pub(crate) use self::details::{Details, details};
+pub(crate) use self::nobody::nobody;
 pub(crate) use self::process::{EVERYTHING, Process, program, without_settings};
 pub(crate) use self::request::{ask, message, part, parts};
 pub(crate) use self::snapshot::assert_snapshot;
@@ -34,7 +36,7 @@ pub(crate) use self::spread::written;
 pub(crate) use self::streamed::{Streamed, collect};
 pub(crate) use self::timerless::Timerless;
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -315,12 +317,6 @@ pub(crate) enum Method {
 
 /// Both of them, for what holds for either.
 pub(crate) const METHODS: [Method; 2] = [Method::Generate, Method::StreamGenerate];
-
-/// An address of this machine at which nobody listens.
-pub(crate) fn nobody() -> SocketAddr {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    listener.local_addr().unwrap()
-}
 
 /// A number from the environment, or what stands in for it.
 pub(crate) fn number_from(variable: &str, default: u64) -> u64 {
