@@ -17,10 +17,10 @@ use prost::Message as _;
 use tokio::time::Instant;
 
 use crate::doors::http::{Http1, post, post_json};
-use crate::ledger::{data, rows, sum, table};
+use crate::ledger::{rows, sum, table};
 use crate::support::crowd::span_of;
 use crate::support::posted::framed;
-use crate::support::{Gateway, METHODS, Method, ask, until};
+use crate::support::{Gateway, METHODS, Method, ask, scratch, until};
 
 /// A limit on providers counts attempts.
 const LIMITS: &str = r#"
@@ -199,7 +199,7 @@ fn of_kind(data: &Path, kind: u32) -> i64 {
 async fn no_door_method_or_rule_sends_what_was_not_let_through_and_written_down() {
     const ROUNDS: usize = 24;
     const KNOWN_AFTER: usize = 200;
-    let data = data("admitted");
+    let data = scratch::path("admitted");
     let config = format!("{PATIENT}{LIMITS}{}", table(&data, ""));
     let gateway = Gateway::start(&config).await;
     let script = FLAKY.iter().cycle().take(ROUNDS * DOORS.len() * 3);
@@ -262,7 +262,7 @@ async fn no_door_method_or_rule_sends_what_was_not_let_through_and_written_down(
 #[tokio::test]
 async fn probes_and_last_resorts_are_let_through_and_written_down() {
     const BEFORE: usize = 30;
-    let data = data("admitted-probes");
+    let data = scratch::path("admitted-probes");
     let config = format!("{TOUCHY}{LIMITS}{}", table(&data, ""));
     let gateway = Gateway::start(&config).await;
     let failing: Behaviour = "status=500".parse().unwrap();

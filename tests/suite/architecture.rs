@@ -4,6 +4,7 @@ mod circles;
 mod comments;
 mod names;
 mod scan;
+mod shared;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

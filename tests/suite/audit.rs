@@ -1,14 +1,12 @@
 //! Does the record of changes tell of everything, and does an edit of it show?
 
-use std::fs;
 use std::path::PathBuf;
 use std::process::Output;
 
-use crate::support::program;
+use crate::support::{program, scratch};
 
-fn store(name: &str) -> PathBuf {
-    let data = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("audit-{name}"));
-    let _ = fs::remove_dir_all(&data);
+fn store() -> PathBuf {
+    let data = scratch::path("data");
     for _ in 0..3 {
         let made = run(
             &data,
@@ -27,7 +25,7 @@ fn run(data: &PathBuf, arguments: &[&str]) -> Output {
 
 #[test]
 fn the_record_tells_who_did_what_and_holds_together() {
-    let data = store("whole");
+    let data = store();
 
     let listed = run(&data, &["audit", "list", "--since", "1h"]);
     let listed = String::from_utf8(listed.stdout).unwrap();
@@ -52,7 +50,7 @@ fn the_record_tells_who_did_what_and_holds_together() {
 
 #[test]
 fn an_edited_record_is_found_out() {
-    let data = store("edited");
+    let data = store();
     let file = rusqlite::Connection::open(data.join("control.db")).unwrap();
     file.execute(
         "UPDATE audit SET actor = 'somebody else' WHERE sequence = 2",

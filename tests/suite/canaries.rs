@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use modelway::grpc::v1::admin_service_client::AdminServiceClient;
 use modelway::grpc::v1::generation_service_client::GenerationServiceClient;
@@ -21,10 +21,10 @@ use crate::admin::support::{keys, secret_of};
 use crate::commands::run;
 use crate::identity::issuers::Sso;
 use crate::identity::{TestKey, bearer, caller};
-use crate::ledger::{data, rows, table};
+use crate::ledger::{rows, table};
 use crate::ledger_reading::exported;
 use crate::support::posted::fetched;
-use crate::support::{EVERYTHING, Process, ask, collect, nobody};
+use crate::support::{EVERYTHING, Process, ask, collect, nobody, scratch};
 
 /// Stands in everything that must not be seen.
 const CANARY: &str = "canary";
@@ -205,9 +205,8 @@ async fn administer(
 
 #[tokio::test]
 async fn no_secret_and_no_content_is_in_files_exports_records_reports_and_logs() {
-    let data = data("every-canary");
-    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("canaries");
-    fs::create_dir_all(&folder).unwrap();
+    let data = scratch::path("every-canary");
+    let folder = scratch::folder("canaries");
     let mut needles = Needles::default();
     needles.add("content, a label or a credential", CANARY);
     let actions = [

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use modelway::grpc::v1::operations_service_client::OperationsServiceClient;
 use modelway::grpc::v1::{GetConfigurationRequest, GetConfigurationResponse};
@@ -11,7 +10,7 @@ use modelway::simulator::{Settings, Simulator};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity};
 
 use crate::support::foreign::authority::{Authority, Issued, Purpose};
-use crate::support::{Gateway, ask};
+use crate::support::{Gateway, ask, scratch};
 
 const METRIC: &str = "modelway_certificate_not_after_timestamp_seconds";
 
@@ -19,14 +18,6 @@ const METRIC: &str = "modelway_certificate_not_after_timestamp_seconds";
 fn beginning_of(year: u64) -> i64 {
     let days = (year - 1970) * 365 + (year - 1969) / 4;
     i64::try_from(days * 24 * 60 * 60).unwrap()
-}
-
-/// A path of its own among those of the tests.
-fn path(name: &str) -> PathBuf {
-    static GIVEN: AtomicUsize = AtomicUsize::new(0);
-    let number = GIVEN.fetch_add(1, Ordering::Relaxed);
-    let name = format!("certificates-{}-{number}-{name}", std::process::id());
-    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name)
 }
 
 /// The files of a configuration that has a certificate of every use.
@@ -40,12 +31,17 @@ struct Files {
 
 impl Files {
     fn new() -> Self {
-        let pair = |name: &str| [path(&format!("{name}.pem")), path(&format!("{name}.key"))];
+        let pair = |name: &str| {
+            [
+                scratch::path(&format!("{name}.pem")),
+                scratch::path(&format!("{name}.key")),
+            ]
+        };
         Self {
-            config: path("modelway.toml"),
+            config: scratch::path("modelway.toml"),
             server: pair("server"),
             admin: pair("admin"),
-            client_ca: path("clients.pem"),
+            client_ca: scratch::path("clients.pem"),
             provider: pair("provider"),
         }
     }

@@ -16,7 +16,7 @@ use tonic::Request;
 use tonic::transport::Channel;
 
 use crate::support::log::calls_in;
-use crate::support::{Process, ask, collect};
+use crate::support::{Process, ask, collect, scratch};
 
 const CONFIG: &str = r#"
 [server]
@@ -43,13 +43,6 @@ targets = ["sim/silent"]
 [scenarios.broken]
 targets = ["sim/broken"]
 "#;
-
-/// A file in cargo's folder for the tests' files.
-pub(crate) fn file(name: &str, text: impl AsRef<[u8]>) -> PathBuf {
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("clocks-{name}"));
-    std::fs::write(&path, text).unwrap();
-    path
-}
 
 /// Stands between a program and the time of day: adds the seconds in a file to it, whenever it is asked for.
 const STEPPED: &str = r#"
@@ -78,7 +71,7 @@ int clock_gettime(clockid_t clock, struct timespec *now) {
 
 /// Builds that; `None` where there is no compiler for C.
 pub(crate) fn stepped() -> Option<PathBuf> {
-    let source = file("stepped.c", STEPPED);
+    let source = scratch::file("stepped.c", STEPPED);
     let library = source.with_extension("so");
     let built = Command::new("cc")
         .args(["-shared", "-fPIC", "-O1", "-o"])
@@ -135,13 +128,13 @@ async fn a_clock_that_is_set_while_calls_run_changes_no_duration_deadline_or_bre
     const HOUR: i64 = 3600;
     const TIMEOUT: Duration = Duration::from_millis(1500);
     let Some(library) = stepped() else { return };
-    let step = file("step", 0_i64.to_ne_bytes());
+    let step = scratch::file("step", 0_i64.to_ne_bytes());
     let variables = [
         ("LD_PRELOAD", library.to_str().unwrap()),
         ("CLOCK_STEP", step.to_str().unwrap()),
     ];
     let began = Instant::now();
-    let process = Process::serve(Some(&file("stepped.toml", CONFIG)), &variables);
+    let process = Process::serve(Some(&scratch::file("stepped.toml", CONFIG)), &variables);
     let channel = process.connect().await;
     let mut client = GenerationServiceClient::new(channel.clone());
     client.generate(ask("broken", "Hello")).await.unwrap_err();
@@ -194,7 +187,7 @@ async fn lines_are_the_same_in_every_zone() {
     let mut all = Vec::new();
     for zone in ZONES {
         let before = SystemTime::now();
-        let process = Process::serve(Some(&file("zones.toml", CONFIG)), &[("TZ", zone)]);
+        let process = Process::serve(Some(&scratch::file("zones.toml", CONFIG)), &[("TZ", zone)]);
         let channel = process.connect().await;
         let mut client = GenerationServiceClient::new(channel);
         client.generate(ask("steady", "Hello")).await.unwrap();

@@ -10,7 +10,7 @@ use std::process::{Child, Command, Output, Stdio};
 use clap::CommandFactory as _;
 use modelway::command::CommandLine;
 
-use crate::support::{Process, program, without_settings};
+use crate::support::{Process, program, scratch, without_settings};
 
 const CONFIG: &str = "
     [server]\npredrain = '0s'
@@ -20,9 +20,7 @@ const CONFIG: &str = "
 
 /// A folder of its own, in which `config.toml` is all that there is.
 fn folder(name: &str) -> PathBuf {
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("command-line-{name}"));
-    let _ = fs::remove_dir_all(&path);
-    fs::create_dir_all(&path).unwrap();
+    let path = scratch::folder(name);
     fs::write(path.join("config.toml"), CONFIG).unwrap();
     path
 }

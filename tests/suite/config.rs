@@ -26,6 +26,8 @@ use modelway::transport;
 use modelway::wire::{anthropic, gemini, openai_chat, openai_responses};
 use proptest::prelude::*;
 
+use crate::support::scratch;
+
 const EXAMPLE: &str = include_str!("../../config.example.toml");
 
 /// What is special about each host.
@@ -1186,12 +1188,8 @@ fn the_check_command_says_what_a_file_serves() {
 
 #[test]
 fn the_check_command_names_file_and_line_of_every_mistake() {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("broken.toml");
-    std::fs::write(
-        &path,
-        format!("[server]\nlisten = 1\nreflections = true\n{REST}"),
-    )
-    .unwrap();
+    let text = format!("[server]\nlisten = 1\nreflections = true\n{REST}");
+    let path = scratch::file("broken.toml", text);
     let (mut out, mut err) = (Vec::new(), Vec::new());
 
     let code = check(&path, false, &Overrides::default(), &mut out, &mut err).unwrap();

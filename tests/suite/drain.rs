@@ -22,7 +22,7 @@ use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use crate::support::frames::{
     DATA, EMPTY_MESSAGE, END_HEADERS, END_STREAM, GOAWAY, HEADERS, SETTINGS, Wire, frame, head,
 };
-use crate::support::{Gateway, ONE_MODEL, Process, ask, collect, details};
+use crate::support::{Gateway, ONE_MODEL, Process, ask, collect, details, scratch};
 
 /// Much longer than anything here takes.
 const PROMPTLY: Duration = Duration::from_secs(20);
@@ -215,13 +215,6 @@ async fn watchers_and_reflection_do_not_delay_the_shutdown() {
     timeout(PROMPTLY, gateway.stopped()).await.expect("the end");
 }
 
-/// A configuration file in cargo's folder for the tests' files.
-fn file(name: &str, text: &str) -> PathBuf {
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
-    std::fs::write(&path, text).unwrap();
-    path
-}
-
 #[tokio::test]
 async fn a_second_signal_ends_all_waiting() {
     let config = r#"
@@ -236,7 +229,7 @@ model = "stalling+stall=5"
 [scenarios.stalling]
 targets = ["sim/stalling"]
 "#;
-    let process = Process::serve(Some(&file("hurried.toml", config)), &[]);
+    let process = Process::serve(Some(&scratch::file("hurried.toml", config)), &[]);
     let channel = process.connect().await;
     let mut client = GenerationServiceClient::new(channel.clone());
     let open = client.stream_generate(ask("stalling", "Hello")).await;
@@ -295,7 +288,7 @@ targets = ["sim/long"]
         drain.as_millis(),
         gap.as_millis(),
     );
-    let process = Process::serve(Some(&file("shipped.toml", &config)), &[]);
+    let process = Process::serve(Some(&scratch::file("shipped.toml", &config)), &[]);
     let mut client = GenerationServiceClient::new(process.connect().await);
     // It has begun once its head is there.
     let stream = client.stream_generate(ask("long", "Hello")).await;

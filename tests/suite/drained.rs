@@ -12,8 +12,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tonic::Code;
 
-use crate::ledger::{Row, data, rows, sum, table};
-use crate::support::{Gateway, METHODS, Method, Timerless, ask, details};
+use crate::ledger::{Row, rows, sum, table};
+use crate::support::{Gateway, METHODS, Method, Timerless, ask, details, scratch};
 
 /// What a token of output costs, in nano-USD. Those of the prompt cost nothing, so that the sum tells the output.
 const OUTPUT_NANOS: i64 = 1_000_000;
@@ -129,7 +129,7 @@ async fn an_answer_that_its_caller_leaves_is_read_to_its_end_and_costs_what_the_
         (Method::Generate, "tokens=40+delay=300ms"),
         (Method::StreamGenerate, "tokens=40+gap=10ms"),
     ] {
-        let data = data("drained-left");
+        let data = scratch::path("drained-left");
         let gateway = start("drain", behaviour, &data).await;
 
         leave(&gateway, method).await;
@@ -156,7 +156,7 @@ async fn an_answer_that_its_caller_leaves_is_read_to_its_end_and_costs_what_the_
 
 #[tokio::test]
 async fn a_call_that_waits_to_be_read_on_is_no_open_call_any_more() {
-    let data = data("drained-open");
+    let data = scratch::path("drained-open");
     let gateway = start("drain", "tokens=2000+gap=10ms", &data).await;
 
     leave(&gateway, Method::StreamGenerate).await;
@@ -175,7 +175,7 @@ async fn an_answer_that_the_deadline_leaves_is_read_on_and_its_status_tells_no_c
         (Method::StreamGenerate, "tokens=40+delay=1500ms"),
         (Method::StreamGenerate, "tokens=40+gap=40ms"),
     ] {
-        let data = data("drained-deadline");
+        let data = scratch::path("drained-deadline");
         let gateway = start("drain", behaviour, &data).await;
         let client = Timerless::connect(gateway.address).await;
 
@@ -213,7 +213,7 @@ async fn what_the_provider_does_after_the_caller_left_decides_the_class() {
         ("delay=300ms+cut=5", BillingClass::Partial, None),
         ("delay=300ms+reset", BillingClass::Uncertain, None),
     ] {
-        let data = data("drained-after");
+        let data = scratch::path("drained-after");
         let gateway = start("drain", behaviour, &data).await;
 
         leave(&gateway, Method::Generate).await;
@@ -243,7 +243,7 @@ async fn the_end_of_the_service_ends_what_is_read_on_and_charges_it_as_far_as_it
             BillingClass::Partial,
         ),
     ] {
-        let data = data("drained-end");
+        let data = scratch::path("drained-end");
         let gateway = start("drain", behaviour, &data).await;
 
         leave(&gateway, method).await;
@@ -277,7 +277,7 @@ async fn elsewhere_the_connection_is_closed_and_costs_an_estimate_or_nothing() {
         ("cancel", BillingClass::Partial),
         ("cancel_free", BillingClass::Zero),
     ] {
-        let data = data("drained-not");
+        let data = scratch::path("drained-not");
         let gateway = start(on_disconnect, "tokens=2000+gap=10ms", &data).await;
 
         leave(&gateway, Method::StreamGenerate).await;
@@ -301,7 +301,7 @@ async fn a_host_that_charges_nothing_for_what_is_closed_charges_nothing_after_a_
         ("stall=5", BillingClass::Zero),
         ("cut=5", BillingClass::Partial),
     ] {
-        let data = data("drained-time-out");
+        let data = scratch::path("drained-time-out");
         let limits = "timeouts = { first_event = '300ms', byte_idle = '300ms' }\nmax_output_tokens";
         let config = config("cancel_free", &data).replacen("max_output_tokens", limits, 1);
         let gateway = Gateway::start(&config).await;
@@ -322,7 +322,7 @@ async fn a_host_that_charges_nothing_for_what_is_closed_charges_nothing_after_a_
 #[ignore = "waits for the 30 s after which an answer is not read on"]
 async fn an_answer_is_read_on_for_half_a_minute_and_no_longer() {
     for method in METHODS {
-        let data = data("drained-long");
+        let data = scratch::path("drained-long");
         let behaviour = match method {
             Method::Generate => "delay=120s",
             Method::StreamGenerate => "tokens=2000+gap=100ms",

@@ -17,12 +17,12 @@ use opentelemetry::Value;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::ledger::{Row, data, rows, table};
+use crate::ledger::{Row, rows, table};
 use crate::ledger_reading::{attempts_in_lines, exported};
 use crate::support::crowd::span_of;
 use crate::support::recorder::{Recorder, attribute};
 use crate::support::scraped::Scraped;
-use crate::support::{Gateway, METHODS, Method, Timerless, ask, details, number_from};
+use crate::support::{Gateway, METHODS, Method, Timerless, ask, details, number_from, scratch};
 
 /// A provider for each wire format, and the rates of its models in pico-USD for a token: input, output, fee in nano-USD.
 const PROVIDERS: [(&str, &str, [u128; 3]); 3] = [
@@ -194,7 +194,7 @@ async fn start(data: &Path) -> Gateway {
 #[tokio::test]
 async fn every_attempt_costs_the_same_wherever_it_is_told_and_what_the_providers_log_says() {
     let calls = number_from("MODELWAY_EXACT", 400);
-    let data = data("exact");
+    let data = scratch::path("exact");
     let recorder = Recorder::start();
     let mut gateway = start(&data).await;
     let mut rng = Rng::with_seed(number_from("MODELWAY_SEED", 7));

@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -22,7 +21,7 @@ use crate::support::collector::{Collector, Manner, trace_id};
 use crate::support::exporting::{Exporting, PROTOCOLS};
 use crate::support::foreign::authority::{Authority, Purpose};
 use crate::support::foreign::front::Front;
-use crate::support::{Process, ask, collect, details, nobody, number_from};
+use crate::support::{Process, ask, collect, details, nobody, number_from, scratch};
 
 /// Much longer than anything here takes.
 const PROMPTLY: Duration = Duration::from_secs(20);
@@ -185,10 +184,12 @@ async fn what_a_collector_asked_to_get_later_is_sent_again_and_taken() {
     }
 }
 
-/// A process with this configuration. Its name tells the file.
-fn process(name: &str, telemetry: &str) -> Process {
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("export-{name}.toml"));
-    std::fs::write(&path, format!("{CONFIG}\n[telemetry]\n{telemetry}")).unwrap();
+/// A process with this configuration.
+fn process(telemetry: &str) -> Process {
+    let path = scratch::file(
+        "modelway.toml",
+        format!("{CONFIG}\n[telemetry]\n{telemetry}"),
+    );
     Process::serve(Some(&path), &[("OTLP_KEY", "s3cret-header")])
 }
 
@@ -239,7 +240,7 @@ const MOST_MEMORY: u64 = 16 << 10;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_collector_that_is_away_silent_slow_or_refuses_costs_no_call_little_memory_and_one_line()
 {
-    let quiet = process("off", "");
+    let quiet = process("");
     load(&quiet, FLOOD).await;
     let without = quiet.peak_kib();
     assert!(threads(&quiet).iter().all(|name| name != "exports"));
@@ -256,7 +257,7 @@ async fn a_collector_that_is_away_silent_slow_or_refuses_costs_no_call_little_me
         let telemetry = format!(
             "endpoint = 'http://{address}'\nprotocol = '{protocol}'\nmetrics = false\nheaders = {{ key = 'env:OTLP_KEY' }}"
         );
-        let process = process(name, &telemetry);
+        let process = process(&telemetry);
 
         load(&process, FLOOD).await;
 
@@ -315,7 +316,7 @@ async fn minutes_without_a_collector_cost_no_call_little_memory_and_few_lines() 
             "endpoint = 'http://{address}'\nprotocol = '{protocol}'\n[logging]\ncalls = 'none'"
         );
         runs.spawn(async move {
-            let process = process(&format!("long-{name}"), &telemetry);
+            let process = process(&telemetry);
             // What calls need has been taken once the queue of spans is full for the first time.
             load(&process, FLOOD).await;
             let before = process.resident_kib();
@@ -378,7 +379,7 @@ async fn at_the_end_of_the_program_under_load_every_span_is_received_or_counted_
             "endpoint = 'http://{}'\nprotocol = '{protocol}'\nmetrics = false",
             collector.address
         );
-        let process = process(&format!("term-{protocol}"), &telemetry);
+        let process = process(&telemetry);
         let channel = process.connect().await;
         let is_over = Arc::new(AtomicBool::new(false));
         let (ready, mut loaded) = tokio::sync::mpsc::unbounded_channel();
@@ -478,7 +479,7 @@ async fn after_the_last_call_its_span_its_count_and_its_line_go_out_while_probes
              [scenarios.lasting]\ntargets = ['sim/lasting']",
             collector.address
         );
-        let process = process(&format!("order-{protocol}"), &telemetry);
+        let process = process(&telemetry);
         let mut client = GenerationServiceClient::new(process.connect().await);
         // It has begun once its head is there.
         let stream = client.stream_generate(ask("lasting", "Hello")).await;

@@ -1,7 +1,6 @@
 //! Do metrics reach a collector over OTLP as they are, and does nobody suffer when they do not?
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use modelway::grpc::v1::generation_service_client::GenerationServiceClient;
@@ -13,7 +12,7 @@ use tokio::time::timeout;
 use crate::support::collector::{Collector, Manner, MetricsExport};
 use crate::support::exporting::{Exporting, PROTOCOLS};
 use crate::support::scraped::Scraped;
-use crate::support::{Process, ask, nobody, until};
+use crate::support::{Process, ask, nobody, scratch, until};
 
 /// Much longer than anything here takes.
 const PROMPTLY: Duration = Duration::from_secs(30);
@@ -199,9 +198,9 @@ async fn metrics_reach_a_collector_over_either_protocol_as_prometheus_shows_them
             let telemetry = format!(
                 "endpoint = 'http://{}'\nprotocol = '{protocol}'\ncompression = '{compression}'\n\
                  interval = '50ms'\nheaders = {{ X-Tenant = 'search' }}\n{GOVERNED}\
-                 [ledger]\ndurability = 'none'\npath = '{}/export-{protocol}-{compression}'\n",
+                 [ledger]\ndurability = 'none'\npath = {:?}\n",
                 collector.address,
-                env!("CARGO_TARGET_TMPDIR"),
+                scratch::path("data"),
             );
             let service = start(&telemetry).await;
             service.calls(2).await;
@@ -264,11 +263,12 @@ async fn metrics_reach_a_collector_over_either_protocol_as_prometheus_shows_them
     }
 }
 
-/// A process with this configuration. Its name tells the file.
-fn process(name: &str, telemetry: &str) -> Process {
-    let file = format!("export-metrics-{name}.toml");
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(file);
-    std::fs::write(&path, format!("{CONFIG}\n[telemetry]\n{telemetry}")).unwrap();
+/// A process with this configuration.
+fn process(telemetry: &str) -> Process {
+    let path = scratch::file(
+        "modelway.toml",
+        format!("{CONFIG}\n[telemetry]\n{telemetry}"),
+    );
     Process::serve(Some(&path), &[])
 }
 
@@ -289,7 +289,7 @@ async fn a_receiver_of_metrics_that_is_away_silent_slow_or_refuses_costs_no_call
             let telemetry = format!(
                 "endpoint = 'http://{address}'\nprotocol = '{protocol}'\ntraces = false\ninterval = '20ms'"
             );
-            let process = process(&format!("{name}-{protocol}"), &telemetry);
+            let process = process(&telemetry);
             let mut client = GenerationServiceClient::new(process.connect().await);
 
             for _ in 0..CALLS {

@@ -1,7 +1,7 @@
 //! What becomes of calls when the process may open only so many files.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use modelway::grpc::v1::generation_service_client::GenerationServiceClient;
@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout};
 use crate::support::foreign::answer::{Manner, TEXT};
 use crate::support::foreign::http1::{End, Http1};
 use crate::support::foreign::http2::Http2;
-use crate::support::{Process, ask, details, text_of};
+use crate::support::{Process, ask, details, scratch, text_of};
 
 /// Much longer than anything here takes.
 const PROMPTLY: Duration = Duration::from_secs(30);
@@ -46,9 +46,7 @@ fn config(name: &str, simulator: &Simulator) -> PathBuf {
         "#,
         simulator.base_url(WireName::OpenAiChat)
     );
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    std::fs::write(&path, text).unwrap();
-    path
+    scratch::file(name, text)
 }
 
 #[tokio::test]
@@ -198,9 +196,7 @@ fn two_providers(name: &str, crowded: SocketAddr, http: &str, simulator: &Simula
         "#,
         simulator.base_url(WireName::OpenAiChat)
     );
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    std::fs::write(&path, text).unwrap();
-    path
+    scratch::file(name, text)
 }
 
 /// Fills the limit with connections to one provider that no call uses any more: calls come by two

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
-use crate::support::{Process, without_settings};
+use crate::support::{Process, scratch, without_settings};
 
 const GUIDE: &str = include_str!("../../docs/governance.md");
 
@@ -19,9 +19,7 @@ fn blocks(language: &str) -> Vec<&'static str> {
 
 /// A folder with the configuration of the guide, and nothing else.
 fn folder() -> PathBuf {
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("governance-guide");
-    let _ = fs::remove_dir_all(&path);
-    fs::create_dir_all(&path).unwrap();
+    let path = scratch::folder("guide");
     let [config, ..] = blocks("toml")[..] else {
         panic!("the guide has one configuration");
     };

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,18 +12,10 @@ use tokio::time::{Instant, timeout};
 
 use crate::support::foreign::answer::events;
 use crate::support::foreign::host::Host;
-use crate::support::{Gateway, METHODS, ask, lines, subscribe, until};
+use crate::support::{Gateway, METHODS, ask, lines, scratch, subscribe, until};
 
 /// Much longer than it takes until a file is looked at.
 const PROMPTLY: Duration = Duration::from_secs(20);
-
-/// A folder of its own, which nothing is in.
-fn folder(name: &str) -> PathBuf {
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("key_files-{name}"));
-    let _ = fs::remove_dir_all(&path);
-    fs::create_dir_all(&path).unwrap();
-    path
-}
 
 /// A service with a provider whose key and another secret are in a file.
 async fn start(key: &Path) -> Gateway {
@@ -105,7 +97,7 @@ impl std::io::Write for Log {
 
 #[tokio::test]
 async fn a_key_is_read_again_however_its_file_is_replaced() {
-    let folder = folder("replaced");
+    let folder = scratch::folder("replaced");
     let key = folder.join("key");
     fs::write(&key, "in-place-1\n").unwrap();
     let gateway = start(&key).await;
@@ -137,7 +129,7 @@ async fn a_key_is_read_again_however_its_file_is_replaced() {
 
 #[tokio::test]
 async fn a_key_is_read_again_when_kubernetes_swaps_the_folder_behind_it() {
-    let folder = folder("mounted");
+    let folder = scratch::folder("mounted");
     let generation = |name: &str, key: &str| {
         fs::create_dir(folder.join(name)).unwrap();
         fs::write(folder.join(name).join("key"), key).unwrap();
@@ -158,7 +150,7 @@ async fn a_key_is_read_again_when_kubernetes_swaps_the_folder_behind_it() {
 #[tokio::test]
 async fn a_provider_that_takes_only_the_new_key_is_asked_with_it_in_time_and_without_a_restart() {
     const CHECK_EVERY: Duration = Duration::from_secs(4);
-    let key = folder("rotated").join("key");
+    let key = scratch::folder("rotated").join("key");
     fs::write(&key, "old-key").unwrap();
     let valid = Arc::new(Mutex::new("Bearer old-key"));
     let taken = Arc::clone(&valid);
@@ -196,7 +188,7 @@ async fn a_provider_that_takes_only_the_new_key_is_asked_with_it_in_time_and_wit
 
 #[tokio::test]
 async fn another_key_ends_the_lock_of_the_one_that_was_refused() {
-    let key = folder("locked").join("key");
+    let key = scratch::folder("locked").join("key");
     fs::write(&key, "revoked").unwrap();
     let gateway = start(&key).await;
     let refused: Behaviour = "status=401".parse().unwrap();
@@ -232,7 +224,7 @@ async fn another_key_ends_the_lock_of_the_one_that_was_refused() {
 async fn a_file_without_a_key_leaves_the_key_in_use_and_is_told_once() {
     let log = Log::default();
     let _subscriber = log.listen();
-    let key = folder("without").join("key");
+    let key = scratch::folder("without").join("key");
     fs::write(&key, "s3cret-first").unwrap();
     let gateway = start(&key).await;
 

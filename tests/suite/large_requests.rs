@@ -32,7 +32,7 @@ use tonic::{Code, Status};
 use crate::support::cost::assert_linear;
 use crate::support::foreign::answer::Manner;
 use crate::support::foreign::http1::{End, Http1};
-use crate::support::{Details, Gateway, ONE_MODEL, Process, ask, details, quickest};
+use crate::support::{Details, Gateway, ONE_MODEL, Process, ask, details, quickest, scratch};
 
 /// No limit that anything here reaches.
 fn unlimited() -> ElementLimits {
@@ -653,8 +653,7 @@ async fn a_large_request_does_not_hold_up_other_calls_of_its_core() {
         "#,
         provider.address
     );
-    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("large-held.toml");
-    std::fs::write(&path, config).unwrap();
+    let path = scratch::file("modelway.toml", config);
     let process = Process::serve(Some(&path), &[]);
     let mut other = CatalogServiceClient::new(process.connect().await);
     for (what, request) in [

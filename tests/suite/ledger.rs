@@ -18,7 +18,7 @@ use modelway::grpc::v1::{Attempt, GenerateRequest};
 use modelway::simulator::{Behaviour, Received};
 use rusqlite::Connection;
 
-use crate::support::{Gateway, METHODS, ask, details};
+use crate::support::{Gateway, METHODS, ask, details, scratch};
 
 const CONFIG: &str = r#"
 [models."openai/first"]
@@ -32,13 +32,6 @@ price = { input = 3.0, output = 15.0, cache_read_input = 0.3, cache_write_input 
 [scenarios.s]
 targets = ["openai/first", "anthropic/second", "gemini/third"]
 "#;
-
-/// A data directory of a test, empty.
-pub(crate) fn data(name: &str) -> PathBuf {
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("ledger-{name}"));
-    let _ = fs::remove_dir_all(&path);
-    path
-}
 
 /// `[ledger]` with this directory, and what else stands in the table.
 pub(crate) fn table(data: &Path, more: &str) -> String {
@@ -176,7 +169,7 @@ async fn every_attempt_has_the_row_that_its_answer_tells_whatever_the_ending() {
         "hang",
         "stall=5",
     ];
-    let data = data("endings");
+    let data = scratch::path("endings");
     let (mut expected, mut received) = (BTreeMap::new(), Vec::new());
     let mut sum_of_calls = 0;
     for behaviour in BEHAVIOURS {
@@ -254,7 +247,7 @@ async fn every_attempt_has_the_row_that_its_answer_tells_whatever_the_ending() {
 
 #[tokio::test]
 async fn a_call_that_its_caller_leaves_is_settled_too() {
-    let data = data("left");
+    let data = scratch::path("left");
     let gateway = start(&data).await;
     let behaviour: Behaviour = "tokens=1000+gap=10ms".parse().unwrap();
     gateway.simulator.set("first", behaviour);
@@ -281,7 +274,7 @@ async fn a_call_that_its_caller_leaves_is_settled_too() {
 
 #[tokio::test]
 async fn what_was_refused_before_it_was_sent_and_what_is_repeated_has_no_row() {
-    let data = data("unsent");
+    let data = scratch::path("unsent");
     let gateway = start(&data).await;
     let keyed = || GenerateRequest {
         idempotency_key: "order-7".to_owned(),
@@ -309,7 +302,7 @@ async fn what_was_refused_before_it_was_sent_and_what_is_repeated_has_no_row() {
 
 #[tokio::test]
 async fn a_call_has_its_account_its_scenario_and_what_was_passed_over() {
-    let data = data("account");
+    let data = scratch::path("account");
     let gateway = start(&data).await;
     gateway
         .simulator

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use modelway::grpc::v1::ledger_service_client::LedgerServiceClient;
@@ -19,7 +19,7 @@ use prost_reflect::{DescriptorPool, DynamicMessage};
 use tonic::Code;
 
 use crate::commands::run;
-use crate::support::{Gateway, METHODS, ask, details};
+use crate::support::{Gateway, METHODS, ask, details, scratch};
 
 const CONFIG: &str = r#"
 [models."openai/first"]
@@ -37,12 +37,6 @@ targets = ["gemini/third"]
 "#;
 
 const HOUR: i64 = 3_600_000_000;
-
-fn data(name: &str) -> PathBuf {
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("ledger-reading-{name}"));
-    let _ = fs::remove_dir_all(&path);
-    path
-}
 
 async fn start(data: &Path) -> Gateway {
     let path = data.to_str().unwrap();
@@ -145,7 +139,7 @@ pub(crate) fn attempts_in_lines(lines: &[u8]) -> Costs {
 
 #[tokio::test]
 async fn an_export_tells_each_attempt_at_the_cost_that_its_caller_was_told() {
-    let data = data("export");
+    let data = scratch::path("export");
     let mut gateway = start(&data).await;
     let told = mixed_calls(&gateway, 6).await;
     gateway.stop();
@@ -189,7 +183,7 @@ async fn an_export_tells_each_attempt_at_the_cost_that_its_caller_was_told() {
 
 #[tokio::test]
 async fn the_command_line_reads_what_a_running_service_writes() {
-    let data = data("command");
+    let data = scratch::path("command");
     let path = data.to_str().unwrap().to_owned();
     let gateway = start(&data).await;
     let told = mixed_calls(&gateway, 2).await;
@@ -262,7 +256,7 @@ async fn the_command_line_reads_what_a_running_service_writes() {
 
 #[tokio::test]
 async fn a_wrong_command_line_says_what_would_be_right() {
-    let data = data("wrong");
+    let data = scratch::path("wrong");
     fs::create_dir_all(data.join("ledger")).unwrap();
     let path = data.to_str().unwrap();
     for (arguments, expected) in [
@@ -306,7 +300,7 @@ async fn a_wrong_command_line_says_what_would_be_right() {
 
 #[tokio::test]
 async fn usage_sums_up_what_callers_were_told() {
-    let data = data("copy");
+    let data = scratch::path("copy");
     let mut gateway = start(&data).await;
     let told = mixed_calls(&gateway, 1).await;
     gateway.stop();
@@ -331,7 +325,7 @@ async fn usage_sums_up_what_callers_were_told() {
 
 #[tokio::test]
 async fn the_ledger_is_shown_to_nobody_without_a_credential() {
-    let data = data("credential");
+    let data = scratch::path("credential");
     let gateway = start(&data).await;
     let mut client = LedgerServiceClient::new(gateway.channel());
 

@@ -19,7 +19,7 @@ use tonic_reflection::pb::v1::ServerReflectionRequest;
 use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 
-use crate::support::{Gateway, ONE_MODEL, ask, program};
+use crate::support::{Gateway, ONE_MODEL, ask, program, scratch};
 
 const ANY_PORT: &str = "[probes]\nlisten = '127.0.0.1:0'\n";
 
@@ -172,7 +172,7 @@ async fn callers_are_not_served_as_operators_where_that_is_not_wanted() {
 
 #[tokio::test]
 async fn a_listener_may_be_a_unix_socket() {
-    let path = std::env::temp_dir().join(format!("mw-{}-probes", std::process::id()));
+    let path = scratch::socket();
     let listen = format!("[probes]\nlisten = 'unix:{}'\n", path.display());
     let gateway = Gateway::start(&format!("{listen}{ONE_MODEL}")).await;
     let mut stream = UnixStream::connect(&path).await.unwrap();

@@ -3,7 +3,6 @@
 use std::fs::OpenOptions;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +13,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 use tonic::transport::Channel;
 
-use crate::support::{EVERYTHING, ask, nobody, program, without_settings};
+use crate::support::{EVERYTHING, ask, nobody, program, scratch, without_settings};
 
 /// Much longer than anything here takes.
 const PROMPTLY: Duration = Duration::from_secs(30);
@@ -32,8 +31,7 @@ targets = ["sim/quick"]
 "#;
 
 fn config(name: &str, text: &str) -> String {
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("logging-{name}.toml"));
-    std::fs::write(&path, text).unwrap();
+    let path = scratch::file(&format!("{name}.toml"), text);
     path.to_str().unwrap().to_owned()
 }
 

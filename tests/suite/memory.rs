@@ -1,6 +1,5 @@
 //! How much memory do requests and answers take while they wait? The program itself, seen from outside.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,7 +17,7 @@ use tonic::transport::Channel;
 use crate::support::frames::{
     DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, Wire, frame, head,
 };
-use crate::support::{Process, ask, parts};
+use crate::support::{Process, ask, parts, scratch};
 
 /// Much longer than anything here takes.
 const PROMPTLY: Duration = Duration::from_secs(60);
@@ -35,7 +34,7 @@ struct Service {
 }
 
 impl Service {
-    async fn start(name: &str, behaviour: Behaviour, lines: &str) -> Self {
+    async fn start(behaviour: Behaviour, lines: &str) -> Self {
         let simulator = Simulator::start(Settings::default()).await.unwrap();
         simulator.set("model", behaviour);
         let base_url = simulator.base_url(WireName::OpenAiChat);
@@ -53,8 +52,7 @@ targets = ["p/model"]
 timeout = "10m"
 "#
         );
-        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
-        std::fs::write(&path, text).unwrap();
+        let path = scratch::file("modelway.toml", text);
         Self {
             process: Process::serve(Some(&path), &[]),
             simulator,
@@ -109,7 +107,7 @@ fn peak_kib(process: u32) -> u64 {
 #[tokio::test]
 async fn repeats_that_wait_hold_no_copy_of_their_request() {
     const REPEATS: usize = 150;
-    let service = Service::start("repeats.toml", "hang".parse().unwrap(), "").await;
+    let service = Service::start("hang".parse().unwrap(), "").await;
     let before = service.process.resident_kib();
     let request = keyed("x".repeat(1 << 20));
     let mut calls = JoinSet::new();
@@ -147,7 +145,7 @@ async fn replays_that_nobody_reads_share_one_answer() {
         text: Some("x".repeat(1 << 20)),
         ..Behaviour::default()
     };
-    let service = Service::start("replays.toml", answer, "").await;
+    let service = Service::start(answer, "").await;
     let mut client = service.client().await;
     let request = keyed("Hello".to_owned());
     client.generate(request.clone()).await.unwrap();
@@ -197,7 +195,7 @@ async fn an_image_is_held_once_while_its_call_waits() {
     const CALLS: usize = 20;
     // What a call takes besides its image weighs the more, the smaller that is.
     const IMAGE: usize = 8 << 20;
-    let service = Service::start("images.toml", "hang".parse().unwrap(), "").await;
+    let service = Service::start("hang".parse().unwrap(), "").await;
     let before = service.process.resident_kib();
     let request = image(IMAGE);
     let mut calls = JoinSet::new();
@@ -223,7 +221,7 @@ async fn an_image_is_held_once_while_its_call_waits() {
 async fn most_memory_of_a_spike_is_given_back_within_seconds_though_nobody_calls_any_more() {
     const CALLS: usize = 40;
     const IMAGE: usize = 4 << 20;
-    let service = Service::start("spike.toml", "hang".parse().unwrap(), "").await;
+    let service = Service::start("hang".parse().unwrap(), "").await;
     let before = service.process.resident_kib();
     let request = image(IMAGE);
     let mut calls = JoinSet::new();
@@ -262,7 +260,7 @@ async fn a_stream_that_waits_for_more_of_its_answer_holds_little() {
     const CONNECTIONS: usize = 4;
     const MOST_KIB: u64 = 40;
     let behaviour = "tokens=5+stall=1".parse().unwrap();
-    let service = Service::start("streams.toml", behaviour, "").await;
+    let service = Service::start(behaviour, "").await;
     let mut clients = Vec::new();
     for _ in 0..CONNECTIONS {
         clients.push(service.client().await);

@@ -4,8 +4,8 @@ use modelway::simulator::Behaviour;
 use tokio::time::Instant;
 use tonic::Code;
 
-use crate::ledger::{data, table};
-use crate::support::{Gateway, ask};
+use crate::ledger::table;
+use crate::support::{Gateway, ask, scratch};
 
 /// Each counter refills so slowly that a test sees no more than a piece of it.
 const CONFIG: &str = r#"
@@ -23,7 +23,7 @@ async fn counters_by_the_minute_begin_with_the_last_minute_of_the_ledger() {
         // Each call is let through with a little of the minute left, and then owes.
         ("tokens = 4000", 4_000, 601),
     ] {
-        let data = data("minutes");
+        let data = scratch::path("minutes");
         let limits = format!("[[limits]]\nid = \"m\"\nwindow = \"minute\"\n{limit}\n");
         let config = format!("{CONFIG}\n{limits}\n{}", table(&data, ""));
         let begun = Instant::now();

@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 
 use modelway::grpc::v1::generation_service_client::GenerationServiceClient;
 use modelway::simulator::{Settings, Simulator};
@@ -11,7 +10,7 @@ use tokio::net::TcpListener;
 use crate::support::foreign::authority::{Authority, Purpose};
 use crate::support::foreign::front::Front;
 use crate::support::foreign::proxies::{Manners, Proxy};
-use crate::support::{Process, ask, details, nobody};
+use crate::support::{Process, ask, details, nobody, scratch};
 
 /// A provider that cannot be reached, and what is reported about it.
 struct Case {
@@ -37,12 +36,6 @@ fn case(
         detail,
         cause,
     }
-}
-
-fn file(name: &str, text: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    std::fs::write(&path, text).unwrap();
-    path
 }
 
 #[tokio::test]
@@ -235,7 +228,7 @@ async fn each_cause_has_words_of_its_own_for_the_caller_and_one_line_in_the_log(
         .unwrap();
     }
 
-    let config = file("no-connection.toml", &config);
+    let config = scratch::file("no-connection.toml", &config);
     let process = Process::serve(Some(&config), &[]);
     let mut client = GenerationServiceClient::new(process.connect().await);
     let mut told = Vec::new();

@@ -11,7 +11,7 @@ use modelway::money::decimal;
 use modelway::simulator::{Settings, Simulator};
 
 use crate::odd_hosts::raw::{EVENTS, Host};
-use crate::support::{Gateway, METHODS, ask};
+use crate::support::{Gateway, METHODS, ask, scratch};
 
 /// A model with a longer context, which costs more, and one that costs nothing.
 const PRICES: &str = r#"
@@ -32,13 +32,6 @@ input = 0
 output = 0
 "#;
 
-fn folder(name: &str) -> PathBuf {
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("prices-{name}"));
-    let _ = fs::remove_dir_all(&path);
-    fs::create_dir_all(&path).unwrap();
-    path
-}
-
 /// A host whose answers have this usage.
 async fn host(usage: &str) -> Host {
     let body = format!(
@@ -50,7 +43,7 @@ async fn host(usage: &str) -> Host {
 
 /// A service in front of the host that follows its files, and the file of prices.
 async fn before(host: &Host, name: &str, provider: &str) -> (Gateway, PathBuf) {
-    let folder = folder(name);
+    let folder = scratch::folder(name);
     let (config, prices) = (folder.join("modelway.toml"), folder.join("prices.toml"));
     fs::write(&prices, PRICES).unwrap();
     let text = format!(

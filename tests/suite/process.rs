@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tonic::transport::Channel;
 
-use crate::support::{EVERYTHING, Process, ask, collect, program, without_settings};
+use crate::support::{EVERYTHING, Process, ask, collect, program, scratch, without_settings};
 
 const SLOW: &str = r#"
 [server]
@@ -27,13 +27,6 @@ model = "slow+tokens=20+gap=20ms"
 targets = ["sim/slow"]
 "#;
 
-/// A configuration file in cargo's folder for the tests' files.
-fn file(name: &str, text: &str) -> PathBuf {
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
-    std::fs::write(&path, text).unwrap();
-    path
-}
-
 fn run(arguments: &[&str]) -> Output {
     program().args(arguments).output().unwrap()
 }
@@ -44,7 +37,7 @@ fn stderr(output: &Output) -> String {
 
 #[test]
 fn a_good_configuration_passes_the_check() {
-    let path = file("good.toml", SLOW);
+    let path = scratch::file("good.toml", SLOW);
 
     let output = run(&["check", path.to_str().unwrap()]);
 
@@ -53,7 +46,7 @@ fn a_good_configuration_passes_the_check() {
 
 #[tokio::test]
 async fn who_may_call_is_said_by_the_check_and_by_the_first_lines() {
-    let data = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("governed-data");
+    let data = scratch::path("data");
     let governed = format!(
         "{SLOW}
         [ledger]
@@ -80,7 +73,7 @@ async fn who_may_call_is_said_by_the_check_and_by_the_first_lines() {
             "grpcurl -plaintext -H \"authorization: Bearer $MODELWAY_API_KEY\" -d ",
         ),
     ] {
-        let path = file(name, text);
+        let path = scratch::file(name, text);
 
         let checked = run(&["check", path.to_str().unwrap()]);
         let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
@@ -103,7 +96,7 @@ async fn who_may_call_is_said_by_the_check_and_by_the_first_lines() {
 
 #[test]
 fn a_check_whose_result_cannot_be_written_says_so() {
-    let path = file("good-for-nobody.toml", SLOW);
+    let path = scratch::file("good-for-nobody.toml", SLOW);
     let full = std::fs::File::options().write(true).open("/dev/full");
     let mut check = program();
     check.args(["check", path.to_str().unwrap()]);
@@ -122,7 +115,7 @@ fn a_check_whose_result_cannot_be_written_says_so() {
 #[test]
 fn a_broken_configuration_is_told_every_mistake_and_not_served() {
     let text = SLOW.replace("sim/slow\"]\n", "sim/none\"]\ntimeout = \"soon\"\n");
-    let path = file("broken.toml", &text);
+    let path = scratch::file("broken.toml", &text);
     let path = path.to_str().unwrap();
 
     for arguments in [&["check", path][..], &["serve", "--config", path]] {
@@ -195,7 +188,7 @@ async fn the_call_that_the_first_lines_show_is_answered() {
 
 #[tokio::test]
 async fn open_calls_end_well_after_the_signal_to_stop() {
-    let process = Process::serve(Some(&file("slow.toml", SLOW)), &[]);
+    let process = Process::serve(Some(&scratch::file("slow.toml", SLOW)), &[]);
     let address = process.address;
     let mut client = GenerationServiceClient::new(process.connect().await);
     let open = client.stream_generate(ask("slow", "Hello")).await.unwrap();
@@ -264,9 +257,7 @@ async fn a_service_without_calls_sleeps() {
 
 #[test]
 fn what_is_no_configuration_is_refused_soon_and_clearly() {
-    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("process-hostile");
-    let _ = std::fs::remove_dir_all(&folder);
-    std::fs::create_dir_all(&folder).unwrap();
+    let folder = scratch::folder("hostile");
     let pipe = folder.join("pipe.toml");
     assert!(
         Command::new("mkfifo")
@@ -313,14 +304,17 @@ fn what_is_no_configuration_is_refused_soon_and_clearly() {
         [scenarios.s]
         targets = ["p/m"]
     "#;
-    let output = run(&["check", file("device.toml", text).to_str().unwrap()]);
+    let output = run(&[
+        "check",
+        scratch::file("device.toml", text).to_str().unwrap(),
+    ]);
     assert!(stderr(&output).contains("neither a file nor a pipe"));
 }
 
 #[test]
 fn a_configuration_that_comes_through_a_pipe_is_read() {
     let program = env!("CARGO_BIN_EXE_modelway");
-    let path = file("piped.toml", SLOW);
+    let path = scratch::file("piped.toml", SLOW);
     let line = format!("cat {} | {program} check /dev/stdin", path.display());
 
     let output = without_settings("sh").args(["-c", &line]).output().unwrap();
@@ -330,7 +324,6 @@ fn a_configuration_that_comes_through_a_pipe_is_read() {
 
 /// Begins to serve a configuration that comes through this pipe, and waits until it is being read.
 fn reading(pipe: &Path) -> (std::process::Child, std::fs::File) {
-    let _ = std::fs::remove_file(pipe);
     let made = Command::new("mkfifo").arg(pipe).status().unwrap();
     assert!(made.success());
     let mut command = program();
@@ -362,8 +355,7 @@ fn signal(child: &std::process::Child, signal: &str) {
 
 #[test]
 fn a_signal_during_the_start_does_what_it_does_later() {
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("signalled.pipe");
-    let (mut child, mut writer) = reading(&path);
+    let (mut child, mut writer) = reading(&scratch::path("pipe"));
     for name in ["-HUP", "-USR1", "-USR2"] {
         signal(&child, name);
     }
@@ -376,7 +368,7 @@ fn a_signal_during_the_start_does_what_it_does_later() {
     signal(&child, "-TERM");
     assert_eq!(child.wait().unwrap().code(), Some(0));
 
-    let (mut child, writer) = reading(&path);
+    let (mut child, writer) = reading(&scratch::path("pipe"));
     signal(&child, "-TERM");
     // The configuration never comes, and is not waited for.
     assert_eq!(child.wait().unwrap().code(), Some(0));
@@ -385,7 +377,7 @@ fn a_signal_during_the_start_does_what_it_does_later() {
 
 #[tokio::test]
 async fn a_signal_that_means_nothing_ends_no_service() {
-    let process = Process::serve(Some(&file("signals.toml", SLOW)), &[]);
+    let process = Process::serve(Some(&scratch::file("signals.toml", SLOW)), &[]);
     let mut client = GenerationServiceClient::new(process.connect().await);
     let open = client.stream_generate(ask("slow", "Hello")).await.unwrap();
 
@@ -423,7 +415,7 @@ fn a_configuration_with_tens_of_thousands_of_tables_takes_seconds() {
     ];
     let checks = texts.map(|(text, code)| {
         std::thread::spawn(move || {
-            let path = file(&format!("tables-{code}.toml"), &text);
+            let path = scratch::file(&format!("tables-{code}.toml"), &text);
             let began = Instant::now();
             let output = run(&["check", path.to_str().unwrap()]);
             (output, code, began.elapsed())
@@ -475,7 +467,10 @@ fn the_password_of_a_collector_is_not_printed() {
 fn a_behaviour_that_the_simulator_does_not_know_is_refused_with_those_that_it_does() {
     let wrong = SLOW.replace("tokens=20", "tokns=20");
 
-    let output = run(&["check", file("behaviour.toml", &wrong).to_str().unwrap()]);
+    let output = run(&[
+        "check",
+        scratch::file("behaviour.toml", &wrong).to_str().unwrap(),
+    ]);
 
     assert_eq!(output.status.code(), Some(2));
     let told = stderr(&output);
@@ -490,7 +485,7 @@ fn a_behaviour_that_the_simulator_does_not_know_is_refused_with_those_that_it_do
 fn an_address_that_strangers_can_reach_is_warned_of_in_one_line() {
     let open = "[auth]\nanonymous = \"local\"\nanonymous_beyond_loopback = true\n[server]\nlisten = \"0.0.0.0:0\"\nplaintext = \"behind-proxy\"";
     let open = SLOW.replace("[server]", open);
-    let path = file("open.toml", &open);
+    let path = scratch::file("open.toml", &open);
     let output = run(&["check", path.to_str().unwrap()]);
     let told = String::from_utf8(output.stdout).unwrap();
     let warnings = |text: &str| {
@@ -501,7 +496,7 @@ fn an_address_that_strangers_can_reach_is_warned_of_in_one_line() {
     };
     assert_eq!(warnings(&told), 1, "{told}");
 
-    let path = file("closed.toml", SLOW);
+    let path = scratch::file("closed.toml", SLOW);
     let output = run(&["check", path.to_str().unwrap()]);
     assert_eq!(warnings(&String::from_utf8(output.stdout).unwrap()), 0);
 }

@@ -1,6 +1,5 @@
 //! Where does the text of a provider's error go? Nowhere, unless the operator asks for it, and then into the log alone.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -12,7 +11,7 @@ use tokio::time::timeout;
 use crate::support::foreign::host::Host;
 use crate::support::log::Log;
 use crate::support::recorder::Recorder;
-use crate::support::{EVERYTHING, Gateway, METHODS, ask};
+use crate::support::{EVERYTHING, Gateway, METHODS, ask, scratch};
 
 /// Much longer than anything here takes.
 const PROMPTLY: Duration = Duration::from_secs(20);
@@ -69,8 +68,7 @@ async fn run(filter: &str, provider_errors: bool) -> Told {
     let spans = Recorder::start();
     let errors = errors();
     let kinds = errors.len();
-    let key = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("provider-errors.key");
-    std::fs::write(&key, KEY).unwrap();
+    let key = scratch::file("key", KEY);
     let host = Host::start(move |head, _| {
         let number = head.uri.path().split('/').nth(1).unwrap();
         errors[number.parse::<usize>().unwrap()].clone()

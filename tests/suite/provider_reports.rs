@@ -2,7 +2,6 @@
 //! short and without secrets; nobody else ever sees it.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -11,7 +10,7 @@ use tokio::task::JoinSet;
 use tonic::Status;
 
 use crate::support::log::Log;
-use crate::support::{Gateway, METHODS, ask};
+use crate::support::{Gateway, METHODS, ask, scratch};
 
 const KEY: &str = "hush-hush";
 
@@ -94,8 +93,7 @@ fn answers(has_content: bool) -> Vec<(&'static str, String)> {
 }
 
 async fn start(format: &str, address: SocketAddr, logging: &str) -> Gateway {
-    let key = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("provider-reports.key");
-    std::fs::write(&key, KEY).unwrap();
+    let key = scratch::file("key", KEY);
     Gateway::start(&format!(
         r#"
         [logging]

@@ -1,7 +1,6 @@
 //! The way to a provider through a proxy: which one is taken, and what it gets to see.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 
 use modelway::config::Surroundings;
 use modelway::config::file::File;
@@ -11,7 +10,7 @@ use modelway::simulator::{Settings, Simulator, text};
 use crate::support::foreign::authority::{Authority, Purpose};
 use crate::support::foreign::front::Front;
 use crate::support::foreign::proxies::{Manners, Proxy};
-use crate::support::{EVERYTHING, Gateway, METHODS, Process, ask, text_of};
+use crate::support::{EVERYTHING, Gateway, METHODS, Process, ask, scratch, text_of};
 
 const CREDENTIALS: Manners = Manners {
     credentials: Some(("me@home", "s3cret/of:the-proxy")),
@@ -23,12 +22,6 @@ const CREDENTIALS: Manners = Manners {
 /// A URL with those credentials.
 fn with_credentials(scheme: &str, proxy: SocketAddr) -> String {
     format!("{scheme}://me%40home:s3cret%2Fof%3Athe-proxy@{proxy}")
-}
-
-fn file(name: &str, text: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    std::fs::write(&path, text).unwrap();
-    path
 }
 
 /// A configuration of one target at this URL; `provider` says more of its provider.
@@ -73,7 +66,7 @@ async fn a_provider_is_reached_through_its_own_proxy() {
             true => format!("{scheme}://{}", proxy.address),
             false => {
                 let url = with_credentials(scheme, proxy.address);
-                let path = file(&format!("proxy-{}", proxy.address.port()), &url);
+                let path = scratch::file(&format!("proxy-{}", proxy.address.port()), &url);
                 format!("file:{}", path.display())
             }
         };
@@ -118,8 +111,7 @@ type Variable<'a> = (&'a str, &'a str);
 
 /// Asks a service that runs in this environment, and tells how it went and what it logged.
 async fn asked_in(config: &str, variables: &[Variable<'_>]) -> (Result<String, String>, String) {
-    let name = format!("proxied-{}.toml", fastrand::u64(..));
-    let config = file(&name, config);
+    let config = scratch::file("modelway.toml", config);
     let process = Process::serve(Some(&config), variables);
     let mut client = GenerationServiceClient::new(process.connect().await);
     let answer = client.generate(ask("one", "Hello")).await;

@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 use std::io;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -22,7 +21,7 @@ use tracing_subscriber::{Layer as _, fmt, registry};
 
 use crate::support::recorder::Recorder;
 use crate::support::{
-    EVERYTHING, Gateway, METHODS, Method, Process, ask, message, part, parts, subscribe,
+    EVERYTHING, Gateway, METHODS, Method, Process, ask, message, part, parts, scratch, subscribe,
 };
 
 /// Stands in everything that must not be seen elsewhere.
@@ -83,9 +82,8 @@ const FORMATS: [(&str, WireName); 4] = [
 /// Each format's provider with a secret key, each of its models named after a behaviour; and each of
 /// those models again at a provider of its own for each method, because some faults are held against
 /// the provider.
-fn config(simulator: &Simulator, file: &str) -> String {
-    let key = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(file);
-    std::fs::write(&key, KEY).unwrap();
+fn config(simulator: &Simulator) -> String {
+    let key = scratch::file("key", KEY);
     let key = key.display();
     // Nothing is closed off for longer than it takes to say so.
     let mut config = String::from(
@@ -327,7 +325,7 @@ async fn no_content_and_no_key_gets_into_logs_spans_or_statuses() {
         );
     let _subscriber = subscribe(subscriber);
     let simulator = simulator().await;
-    let config = config(&simulator, "key-of-the-service");
+    let config = config(&simulator);
     let gateway = Gateway::before(simulator, &config).await;
 
     let mut failures = Vec::new();
@@ -383,7 +381,7 @@ async fn leave_in_the_middle(gateway: &Gateway) {
 #[tokio::test]
 async fn what_operators_and_catalogue_readers_are_shown_holds_no_key() {
     let simulator = simulator().await;
-    let config = config(&simulator, "key-of-the-catalogue");
+    let config = config(&simulator);
     let gateway = Gateway::before(simulator, &config).await;
 
     let model = GetModelRequest {
@@ -404,11 +402,9 @@ async fn what_operators_and_catalogue_readers_are_shown_holds_no_key() {
 async fn the_programs_log_is_clean_in_both_formats_at_every_level() {
     let simulator = simulator().await;
     for format in ["text", "json"] {
-        let mut config = config(&simulator, "key-of-the-program");
+        let mut config = config(&simulator);
         write!(config, "[logging]\nformat = \"{format}\"\n").unwrap();
-        let path =
-            PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("redaction-{format}.toml"));
-        std::fs::write(&path, config).unwrap();
+        let path = scratch::file("modelway.toml", config);
         let process = Process::serve(Some(&path), &[("RUST_LOG", EVERYTHING)]);
         let mut client = GenerationServiceClient::new(process.connect().await);
 

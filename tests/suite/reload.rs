@@ -27,18 +27,10 @@ use tonic::transport::Channel;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
-use crate::support::{Gateway, Process, ask, collect, details, number_from, until};
+use crate::support::{Gateway, Process, ask, collect, details, number_from, scratch, until};
 
 /// Much longer than it takes until a change is noticed.
 const PROMPTLY: Duration = Duration::from_secs(30);
-
-/// A folder of its own, which nothing is in.
-fn folder(name: &str) -> PathBuf {
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("reload-{name}"));
-    let _ = fs::remove_dir_all(&path);
-    fs::create_dir_all(&path).unwrap();
-    path
-}
 
 /// A provider that the simulator plays, with this key, under this name.
 fn provider(simulator: &Simulator, name: &str, key: &str) -> String {
@@ -66,7 +58,7 @@ async fn start(name: &str) -> (Gateway, PathBuf, String) {
         scenario("s", &["p/one"]),
     ]
     .concat();
-    let file = folder(name).join("modelway.toml");
+    let file = scratch::folder(name).join("modelway.toml");
     fs::write(&file, &text).unwrap();
     (Gateway::following(simulator, &file).await, file, text)
 }
@@ -319,7 +311,7 @@ async fn a_change_of_the_file_is_noticed_without_being_asked_for() {
 #[tokio::test]
 async fn a_key_that_another_configuration_names_is_used_by_calls_under_way_and_opens_the_lock() {
     let simulator = Simulator::start(Settings::default()).await.unwrap();
-    let folder = folder("keys");
+    let folder = scratch::folder("keys");
     let (old, new) = (folder.join("old"), folder.join("new"));
     fs::write(&old, "old-key").unwrap();
     fs::write(&new, "new-key").unwrap();
@@ -370,7 +362,7 @@ async fn a_key_that_another_configuration_names_is_used_by_calls_under_way_and_o
 
 #[tokio::test]
 async fn the_program_reads_its_file_again_on_sighup_and_says_what_changed() {
-    let file = folder("sighup").join("modelway.toml");
+    let file = scratch::folder("sighup").join("modelway.toml");
     let text = [
         SERVER,
         "[reload]\ncheck_every = \"0s\"\n",
@@ -414,7 +406,7 @@ async fn the_program_reads_its_file_again_on_sighup_and_says_what_changed() {
 async fn under_load(name: &str, times: usize, pause: Duration) {
     const STREAMS: usize = 40;
     const LASTING: usize = 10;
-    let file = folder(name).join("modelway.toml");
+    let file = scratch::folder(name).join("modelway.toml");
     let version = |number: usize| {
         let targets = match number % 2 {
             0 => r#"["sim/slow+tokens=30+gap=10ms", "sim/other+tokens=30"]"#,
@@ -627,7 +619,7 @@ async fn limits_change_for_operators_and_probes_too() {
         model("p/one"),
         scenario("s", &["p/one"]),
     );
-    let file = folder("sides").join("modelway.toml");
+    let file = scratch::folder("sides").join("modelway.toml");
     fs::write(&file, &text).unwrap();
     let gateway = Gateway::following(simulator, &file).await;
     let [admin, probes] = [&gateway.admin, &gateway.probes].map(|address| match address {
@@ -729,7 +721,7 @@ fn mutated(text: &str, random: &mut fastrand::Rng) -> String {
 #[tokio::test]
 async fn the_check_the_start_and_a_reload_judge_alike() {
     let simulator = Simulator::start(Settings::default()).await.unwrap();
-    let folder = folder("judged");
+    let folder = scratch::folder("judged");
     let (file, other, key) = (
         folder.join("a.toml"),
         folder.join("b.toml"),

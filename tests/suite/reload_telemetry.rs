@@ -1,7 +1,7 @@
 //! Do the log and the traces of a running service follow its configuration, without a restart?
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use modelway::grpc::v1::GetConfigurationRequest;
@@ -12,21 +12,13 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use crate::support::collector::{Collector, Manner, trace_id};
-use crate::support::{Gateway, Process, ask, until};
+use crate::support::{Gateway, Process, ask, scratch, until};
 
 /// Much longer than it takes until a change is noticed.
 const PROMPTLY: Duration = Duration::from_secs(30);
 
 /// The spans of a call that needs one attempt.
 const SPANS_OF_CALL: usize = 2;
-
-/// A folder of its own, which nothing is in.
-fn folder(name: &str) -> PathBuf {
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("reload-telemetry-{name}"));
-    let _ = fs::remove_dir_all(&path);
-    fs::create_dir_all(&path).unwrap();
-    path
-}
 
 /// The program reads its file, which has changed, again.
 async fn reload(
@@ -50,7 +42,7 @@ async fn reload(
 
 #[tokio::test]
 async fn another_format_and_another_filter_hold_for_the_next_line() {
-    let file = folder("logging").join("modelway.toml");
+    let file = scratch::folder("logging").join("modelway.toml");
     let write = |logging: &str| {
         let text = format!(
             "[reload]\ncheck_every = '0s'\n[logging]\n{logging}\n[server]\npredrain = '0s'
@@ -122,7 +114,7 @@ async fn another_format_and_another_filter_hold_for_the_next_line() {
 #[tokio::test]
 async fn a_configuration_that_shows_more_than_the_one_before_is_warned_of_once() {
     const QUOTED: &str = "(`logging.provider_errors`)";
-    let file = folder("warnings").join("modelway.toml");
+    let file = scratch::folder("warnings").join("modelway.toml");
     let write = |logging: &str, targets: &str| {
         let text = format!(
             "[reload]\ncheck_every = '0s'\n[logging]\n{logging}\n[server]\npredrain = '0s'
@@ -168,7 +160,7 @@ async fn start(file: &Path, collector: &Collector, telemetry: &str) -> Gateway {
 #[tokio::test]
 async fn another_share_of_recorded_calls_holds_for_the_next_call() {
     let collector = Collector::start(Manner::Takes).await;
-    let file = folder("sample").join("modelway.toml");
+    let file = scratch::folder("sample").join("modelway.toml");
     let gateway = start(&file, &collector, "sample = 0").await;
     let write = |telemetry: &str| {
         let text = exporting(&gateway.simulator, &collector, telemetry, "");
@@ -213,7 +205,7 @@ async fn exported_secrets<const SECRETS: usize>(gateway: &Gateway) -> [(i64, i32
 #[tokio::test]
 async fn a_secret_of_exports_in_a_file_is_read_again_and_never_stands_in_the_way_of_a_reload() {
     let collector = Collector::start(Manner::Takes).await;
-    let folder = folder("headers");
+    let folder = scratch::folder("headers");
     let (file, key) = (folder.join("modelway.toml"), folder.join("key"));
     fs::write(&key, "first-key\n").unwrap();
     let telemetry = format!("headers = {{ authorization = 'file:{}' }}", key.display());

@@ -2,7 +2,6 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -12,7 +11,7 @@ use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, interval, sleep};
 use tonic::transport::Channel;
 
-use crate::support::{Process, ask, details, nobody, number_from, slowest};
+use crate::support::{Process, ask, details, nobody, number_from, scratch, slowest};
 
 /// How many calls are open at any moment: far more than two cores answer at once.
 const CALLERS: usize = 64;
@@ -54,11 +53,10 @@ fn probe(stream: &mut TcpStream, path: &str) -> Duration {
 }
 
 /// A service whose calls take all cores, and where it answers probes.
-fn serve(name: &str) -> (Process, SocketAddr) {
+fn serve() -> (Process, SocketAddr) {
     let address = nobody();
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.toml"));
     let config = format!("{CONFIG}[probes]\nlisten = '{address}'\n[logging]\ncalls = 'none'\n");
-    std::fs::write(&path, config).unwrap();
+    let path = scratch::file("modelway.toml", config);
     (Process::serve(Some(&path), &[]), address)
 }
 
@@ -127,7 +125,7 @@ async fn probing(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn probes_are_answered_while_calls_take_all_cores() {
     const PROBES: usize = 200;
-    let (process, address) = serve("saturated");
+    let (process, address) = serve();
     let channel = process.connect().await;
     let callers = Callers::start(&channel).await;
 
@@ -161,7 +159,7 @@ async fn probes_are_answered_soon_while_twice_as_many_calls_come_as_can_be_answe
     const PAUSE: Duration = Duration::from_millis(50);
     const SOON: Duration = Duration::from_millis(100);
     let seconds = number_from("MODELWAY_SECONDS", 600);
-    let (process, address) = serve("twice-saturated");
+    let (process, address) = serve();
     let channel = process.connect().await;
     let callers = Callers::start(&channel).await;
     let before = callers.answered();

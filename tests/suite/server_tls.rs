@@ -27,7 +27,7 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
 use crate::support::foreign::authority::{Authority, Issued, Purpose};
-use crate::support::{Gateway, ONE_MODEL, ask};
+use crate::support::{Gateway, ONE_MODEL, ask, scratch};
 
 /// Longer than anything here takes.
 const PROMPTLY: Duration = Duration::from_secs(10);
@@ -76,13 +76,10 @@ async fn start(tls: &str) -> Gateway {
 }
 
 async fn start_with(server: &str, tls: &str) -> Gateway {
-    static STARTED: AtomicUsize = AtomicUsize::new(0);
-    let number = STARTED.fetch_add(1, Ordering::Relaxed);
-    let name = format!("server-tls-{}-{number}.toml", std::process::id());
-    let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
     let provider = "[providers.openai]\nsimulated = true\nwire_format = 'openai_chat'\n";
     let server = format!("[server]\npredrain = '0s'\nruntimes = 2\n{server}");
-    std::fs::write(&file, format!("{server}\n{tls}{ONE_MODEL}{provider}")).unwrap();
+    let text = format!("{server}\n{tls}{ONE_MODEL}{provider}");
+    let file = scratch::file("modelway.toml", text);
     let simulator = Simulator::start(Settings::default()).await.unwrap();
     Gateway::following(simulator, &file).await
 }
@@ -158,10 +155,8 @@ async fn the_call_that_the_first_lines_show_has_the_options_that_this_listener_a
         (files.mutual("required"), with_proof),
         (String::new(), "grpcurl -plaintext -d "),
     ] {
-        let name = format!("banner-{}.toml", std::process::id());
-        let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
         let provider = "[providers.openai]\nsimulated = true\nwire_format = 'openai_chat'\n";
-        std::fs::write(&file, format!("{tls}{ONE_MODEL}{provider}")).unwrap();
+        let file = scratch::file("modelway.toml", format!("{tls}{ONE_MODEL}{provider}"));
         let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
 
         let service = Service::start(Some(&file), Some(anywhere)).await.unwrap();

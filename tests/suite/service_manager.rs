@@ -4,7 +4,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::support::{Process, program};
+use crate::support::{Process, program, scratch};
 
 /// Much longer than anything here takes.
 const PROMPTLY: Duration = Duration::from_secs(30);
@@ -21,20 +21,8 @@ model = "quick"
 targets = ["sim/quick"]
 "#;
 
-/// A file in cargo's folder for the tests' files.
-fn file(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("manager-{name}"))
-}
-
-fn config(name: &str, text: &str) -> PathBuf {
-    let path = file(&format!("{name}.toml"));
-    std::fs::write(&path, text).unwrap();
-    path
-}
-
 /// A service manager that has bound its socket here.
 fn manager(path: &PathBuf) -> UnixDatagram {
-    let _ = std::fs::remove_file(path);
     let socket = UnixDatagram::bind(path).unwrap();
     socket.set_read_timeout(Some(PROMPTLY)).unwrap();
     socket
@@ -48,9 +36,9 @@ fn received(manager: &UnixDatagram) -> String {
 
 #[tokio::test]
 async fn it_learns_when_the_service_is_ready_and_when_it_stops() {
-    let path = file("ready");
+    let path = scratch::socket();
     let manager = manager(&path);
-    let config = config("ready", CONFIG);
+    let config = scratch::file("modelway.toml", CONFIG);
     let variables = [("NOTIFY_SOCKET", path.to_str().unwrap())];
     let process = Process::serve(Some(&config), &variables);
 
@@ -67,9 +55,9 @@ async fn it_learns_when_the_service_is_ready_and_when_it_stops() {
 
 #[tokio::test]
 async fn it_learns_of_a_reload_and_of_its_end_also_if_the_file_is_refused() {
-    let path = file("reload");
+    let path = scratch::socket();
     let manager = manager(&path);
-    let config = config("reload", CONFIG);
+    let config = scratch::file("modelway.toml", CONFIG);
     let variables = [("NOTIFY_SOCKET", path.to_str().unwrap())];
     let process = Process::serve(Some(&config), &variables);
     let ready = received(&manager);
@@ -93,9 +81,9 @@ async fn it_learns_of_a_reload_and_of_its_end_also_if_the_file_is_refused() {
 
 #[test]
 fn it_is_not_told_of_a_service_that_cannot_start() {
-    let path = file("refused");
+    let path = scratch::socket();
     let manager = manager(&path);
-    let config = config("refused", "[server]\nno_such_key = 1\n");
+    let config = scratch::file("modelway.toml", "[server]\nno_such_key = 1\n");
     let mut command = program();
     command.args(["serve", "--config", config.to_str().unwrap()]);
 
@@ -109,7 +97,7 @@ fn it_is_not_told_of_a_service_that_cannot_start() {
 #[tokio::test]
 async fn a_manager_that_is_not_there_stops_nothing() {
     for address in ["/no/such/socket", "neither a path nor a name"] {
-        let config = config("nobody", CONFIG);
+        let config = scratch::file("modelway.toml", CONFIG);
         let process = Process::serve(Some(&config), &[("NOTIFY_SOCKET", address)]);
 
         process.terminate();

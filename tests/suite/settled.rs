@@ -13,9 +13,9 @@ use futures_util::stream::iter;
 use modelway::grpc::v1::{BillingClass, CallLimits, Cost, GenerateRequest};
 use modelway::simulator::{Behaviour, Received};
 
-use crate::ledger::{data, found, sum, table};
+use crate::ledger::{found, sum, table};
 use crate::support::crowd::span_of;
-use crate::support::{Gateway, Method, Timerless, ask, nobody};
+use crate::support::{Gateway, Method, Timerless, ask, nobody, scratch};
 
 const FORMATS: [&str; 4] = ["openai_chat", "openai_responses", "anthropic", "gemini"];
 
@@ -270,7 +270,7 @@ fn request(ending: &Ending, scenario: &str) -> GenerateRequest {
 
 #[tokio::test]
 async fn every_ending_that_a_provider_brings_about_has_its_class_in_every_format() {
-    let data = data("settled");
+    let data = scratch::path("settled");
     let mut config = table(&data, "");
     let mut cells = BTreeMap::new();
     let mut calls = Vec::new();

@@ -9,8 +9,8 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tonic::Code;
 
-use crate::ledger::{data, rows, table};
-use crate::support::{Gateway, ask, until};
+use crate::ledger::{rows, table};
+use crate::support::{Gateway, ask, scratch, until};
 
 const CONFIG: &str = r#"
 [models."openai/first"]
@@ -54,7 +54,7 @@ fn counted(gateway: &Gateway) -> [(i64, i64); 3] {
 
 #[tokio::test]
 async fn a_replay_reserves_costs_and_records_nothing_even_of_a_spent_budget() {
-    let data = data("replays");
+    let data = scratch::path("replays");
     let config = CONFIG.replace("REQUESTS", "1");
     let mut gateway = Gateway::start(&format!("{config}\n{}", table(&data, ""))).await;
 
@@ -79,7 +79,7 @@ async fn a_replay_reserves_costs_and_records_nothing_even_of_a_spent_budget() {
 #[tokio::test]
 async fn a_call_that_joins_one_under_way_counts_as_a_request_and_nothing_else() {
     const CALLS: usize = 6;
-    let data = data("joins");
+    let data = scratch::path("joins");
     let config = CONFIG.replace("REQUESTS", "6");
     let mut gateway = Gateway::start(&format!("{config}\n{}", table(&data, ""))).await;
     // Until the simulator is told otherwise, the answer does not come.

@@ -10,7 +10,7 @@ use modelway::simulator::{Settings, Simulator, text};
 
 use crate::support::foreign::authority::{Authority, Purpose};
 use crate::support::foreign::front::Front;
-use crate::support::{Gateway, METHODS, Process, ask, details, lines, program, text_of};
+use crate::support::{Gateway, METHODS, Process, ask, details, lines, program, scratch, text_of};
 
 /// A configuration of one target behind the front; `provider` says more of it.
 fn behind(front: &Front, transport: &str, provider: &str) -> String {
@@ -204,7 +204,7 @@ const NOBODY: [(&str, &str); 2] = [
 #[tokio::test]
 async fn without_any_authority_the_service_starts_if_no_provider_needs_one() {
     let simulator = Simulator::start(Settings::default()).await.unwrap();
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("no-authority.toml");
+    let path = scratch::path("modelway.toml");
     let plain = format!("http://{}/openai/v1", simulator.address());
     let config = |base_url: &str| {
         let config = format!(

@@ -27,17 +27,10 @@ use crate::commands::finish;
 use crate::support::foreign::authority::{Authority, Purpose};
 use crate::support::foreign::front::Front;
 use crate::support::foreign::proxies::{Manners, Proxy};
-use crate::support::{Gateway, ask, details, lines, nobody, program, subscribe, until};
+use crate::support::{Gateway, ask, details, lines, nobody, program, scratch, subscribe, until};
 
 const KEY: &str = include_str!("tokens/key.pem");
 const CERTIFICATE: &str = include_str!("tokens/certificate.pem");
-
-fn folder(name: &str) -> PathBuf {
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("tokens-{name}"));
-    let _ = fs::remove_dir_all(&path);
-    fs::create_dir_all(&path).unwrap();
-    path
-}
 
 /// A service whose provider `p` has this credential and is played by the host, as well as its issuer. The scenario `s`
 /// asks `p` first, then a simulated one; `only` asks `p` alone.
@@ -133,7 +126,7 @@ async fn endpoint(gateway: &Gateway) -> (Breaker, AccessToken) {
 #[tokio::test]
 async fn a_thousand_calls_with_a_service_account_cause_one_fetch() {
     let host = Host::start(playing(|_| token("one"))).await;
-    let path = service_account(&folder("account"), &host, "key-1");
+    let path = service_account(&scratch::folder("account"), &host, "key-1");
     let gateway = start(&host, &google_file(&path)).await;
 
     for _ in 0..10 {
@@ -180,7 +173,7 @@ async fn a_workload_exchanges_its_own_token_and_acts_as_a_service_account() {
         ),
     }))
     .await;
-    let folder = folder("workload");
+    let folder = scratch::folder("workload");
     let subject = folder.join("subject.json");
     fs::write(&subject, r#"{"jwt":"of-the-pod"}"#).unwrap();
     let file = folder.join("external.json");
@@ -234,7 +227,7 @@ async fn a_subject_token_is_read_from_a_url_and_a_user_refreshes_a_token() {
         _ => token("got"),
     }))
     .await;
-    let folder = folder("url");
+    let folder = scratch::folder("url");
     let external = json!({
         "type": "external_account",
         "audience": "a",
@@ -299,7 +292,7 @@ async fn entra_is_asked_by_secret_certificate_workload_and_machine() {
         ),
     }))
     .await;
-    let folder = folder("entra");
+    let folder = scratch::folder("entra");
     let write = |name: &str, text: &str| {
         let path = folder.join(name);
         fs::write(&path, text).unwrap();
@@ -380,7 +373,7 @@ async fn without_a_token_a_target_is_skipped_and_its_breaker_counts_nothing() {
         ),
         ("HTTP 307", Answered::new(307, "").with("location", there)),
     ];
-    let folder = folder("odd");
+    let folder = scratch::folder("odd");
     for (cause, answered) in issuers {
         let played = answered.clone();
         let host = Host::start(playing(move |_| played.clone())).await;
@@ -423,7 +416,7 @@ async fn without_a_token_a_target_is_skipped_and_its_breaker_counts_nothing() {
 
 #[tokio::test]
 async fn a_service_starts_although_its_issuer_is_down_or_slow() {
-    let folder = folder("down");
+    let folder = scratch::folder("down");
     let host = Host::start(playing(|_| token("late"))).await;
     let path = service_account(&folder, &host, "key");
     let account = fs::read_to_string(&path).unwrap();
@@ -459,7 +452,7 @@ async fn a_token_stays_in_use_while_no_other_can_be_fetched_and_ends_at_its_end(
         Answered::new(200, r#"{"access_token":"short","expires_in":4}"#)
     }))
     .await;
-    let path = service_account(&folder("stays"), &host, "key");
+    let path = service_account(&scratch::folder("stays"), &host, "key");
     let gateway = start(&host, &google_file(&path)).await;
     gateway.generate(ask("only", "Hello")).await.unwrap();
 
@@ -497,7 +490,7 @@ async fn a_refused_token_is_replaced_once_and_the_key_is_not_locked() {
         false => token(&format!("token-{}", count.fetch_add(1, Ordering::Relaxed))),
     })
     .await;
-    let path = service_account(&folder("refused"), &host, "key");
+    let path = service_account(&scratch::folder("refused"), &host, "key");
     let gateway = start(&host, &google_file(&path)).await;
 
     let response = gateway.generate(ask("s", "Hello")).await.unwrap();
@@ -536,7 +529,7 @@ async fn a_clock_that_goes_wrong_is_found_out_by_the_issuers_answer() {
         .with("date", date)
     }))
     .await;
-    let path = service_account(&folder("skew"), &host, "key");
+    let path = service_account(&scratch::folder("skew"), &host, "key");
     let gateway = start(&host, &google_file(&path)).await;
 
     until("the second try is in time", async || {
@@ -549,7 +542,7 @@ async fn a_clock_that_goes_wrong_is_found_out_by_the_issuers_answer() {
 #[tokio::test]
 async fn providers_with_the_same_credential_share_its_token() {
     let host = Host::start(playing(|_| token("shared"))).await;
-    let path = service_account(&folder("shared"), &host, "key");
+    let path = service_account(&scratch::folder("shared"), &host, "key");
     let credential = google_file(&path);
     let provider = |name: &str| {
         format!(
@@ -601,7 +594,7 @@ async fn an_issuer_is_reached_by_tls_with_authorities_and_a_proxy_of_ones_own() 
     let authority = Authority::new();
     let tls = authority.server(Purpose::Server, &["http/1.1"]);
     let front = Front::before(host.address, tls).await;
-    let path = service_account(&folder("tls"), &host, "key");
+    let path = service_account(&scratch::folder("tls"), &host, "key");
     let account = fs::read_to_string(&path).unwrap();
     let secured = format!("https://{}", front.address);
     fs::write(&path, account.replace(&host.url(), &secured)).unwrap();
@@ -628,7 +621,7 @@ async fn an_issuer_is_reached_by_tls_with_authorities_and_a_proxy_of_ones_own() 
 #[tokio::test]
 async fn a_token_that_is_refused_for_models_in_use_is_replaced_before_they_are_closed_off() {
     let host = Host::start(playing(|_| token("first"))).await;
-    let path = service_account(&folder("models"), &host, "key");
+    let path = service_account(&scratch::folder("models"), &host, "key");
     let gateway = start(&host, &google_file(&path)).await;
     for model in ["p/m", "p/n"] {
         let request = GenerateRequest {
@@ -680,7 +673,7 @@ async fn a_failing_issuer_is_logged_once_and_no_secret_ever() {
         .finish();
     let _guard = subscribe(subscriber);
     let host = Host::start(playing(|_| Answered::new(500, "s3cret-body"))).await;
-    let path = service_account(&folder("logged"), &host, "key");
+    let path = service_account(&scratch::folder("logged"), &host, "key");
     let gateway = start(&host, &google_file(&path)).await;
     until("several fetches fail", async || {
         host.asked("/token").len() > 2
@@ -858,7 +851,7 @@ fn a_credential_that_cannot_work_is_refused_at_start_with_a_remedy() {
 #[tokio::test]
 async fn a_live_check_fetches_the_token_that_a_target_wants_and_says_why_there_is_none() {
     let host = Host::start(playing(|_| token("ya29.t0ken"))).await;
-    let folder = folder("live");
+    let folder = scratch::folder("live");
     let account = service_account(&folder, &host, "k1");
     let file = folder.join("modelway.toml");
     let text = format!(

@@ -2,13 +2,15 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
 use modelway::config::check::check;
 use modelway::config::file::File;
 use modelway::config::{Overrides, Surroundings, warnings};
+
+use crate::support::scratch;
 
 /// What the file under test needs besides what it is about.
 const REST: &str = "
@@ -98,17 +100,9 @@ fn each_exposure_is_named_with_its_key_and_by_one_line() {
     }
 }
 
-/// A folder of its own, which nothing is in.
-fn folder(name: &str) -> PathBuf {
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("warnings-{name}"));
-    let _ = fs::remove_dir_all(&path);
-    fs::create_dir_all(&path).unwrap();
-    path
-}
-
 #[test]
 fn secrets_that_every_user_of_the_machine_can_read_are_named_file_by_file() {
-    let folder = folder("readable");
+    let folder = scratch::folder("readable");
     let mut paths = Vec::new();
     for name in ["key", "header", "collector", "google", "private"] {
         let path = folder.join(name);
@@ -152,7 +146,7 @@ fn checked(file: &Path) -> String {
 
 #[test]
 fn the_check_says_of_each_secret_in_a_variable_that_another_value_needs_a_restart() {
-    let file = folder("variables").join("modelway.toml");
+    let file = scratch::folder("variables").join("modelway.toml");
     let text = format!(
         "[logging]\nprovider_errors = true\n[cors]\norigins = ['*']
          [telemetry]\nendpoint = 'https://otlp.example'\nheaders = {{ authorization = 'env:OTLP_KEY' }}

@@ -1,7 +1,6 @@
 //! What do watchers of breakers cost that do not read their stream?
 
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use modelway::grpc::v1::operations_service_client::OperationsServiceClient;
@@ -12,7 +11,7 @@ use tonic::transport::Channel;
 use crate::support::frames::{
     DATA, EMPTY_MESSAGE, END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, Wire, frame, head,
 };
-use crate::support::{Process, quickest};
+use crate::support::{Process, quickest, scratch};
 
 const WATCH: &str = "/modelway.v1.OperationsService/WatchBreakers";
 
@@ -57,8 +56,7 @@ async fn cost(process: &Process, client: &mut OperationsServiceClient<Channel>) 
 async fn watchers_that_do_not_read_cost_next_to_nothing_beside_many_decisions() {
     const CONNECTIONS: u8 = 4;
     const WATCHERS: usize = 16;
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("watchers.toml");
-    std::fs::write(&path, CONFIG).unwrap();
+    let path = scratch::file("modelway.toml", CONFIG);
     let process = Process::serve(Some(&path), &[("RUST_LOG", "error")]);
     let mut client = OperationsServiceClient::new(process.connect().await);
     let alone = cost(&process, &mut client).await;

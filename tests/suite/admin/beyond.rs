@@ -18,7 +18,7 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity};
 use tonic::{Code, Request};
 
 use crate::support::foreign::authority::{Authority, Issued, Purpose};
-use crate::support::{Gateway, ONE_MODEL, Process, program};
+use crate::support::{Gateway, ONE_MODEL, Process, program, scratch};
 
 use super::support::{Administered, authorized, keys, scope, secret_of};
 
@@ -68,9 +68,7 @@ impl Way {
 
 /// The beginning of a file whose listener for operators is on every address, and its data directory.
 fn exposed(name: &str, store: bool) -> (PathBuf, PathBuf, String) {
-    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("admin-beyond-{name}"));
-    let _ = fs::remove_dir_all(&folder);
-    fs::create_dir_all(&folder).unwrap();
+    let folder = scratch::folder(name);
     let data = folder.join("data");
     let ledger = match store {
         true => format!("[ledger]\npath = {:?}\n", data.display().to_string()),
@@ -338,8 +336,7 @@ async fn operators_at_the_listener_for_callers_need_a_key_where_other_machines_r
     let way = Way::new();
     let (cert, key) = &way.cert;
     let ca = way.clients.file();
-    let data = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("admin-beyond-public");
-    let _ = fs::remove_dir_all(&data);
+    let data = scratch::path("data");
     let operator = secret_of(&keys(
         &data,
         &["create", "--caller", "ops", "--admin", "OPERATE"],

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use tonic::Code;
 
-use crate::support::program;
+use crate::support::{program, scratch};
 
 use super::call;
 use super::support::{Administered, keys, keys_command, secret_of};
@@ -170,8 +170,7 @@ async fn a_service_does_the_same_for_whoever_has_the_key_of_an_administrator() {
 
 #[test]
 fn a_store_that_is_not_there_is_named_and_not_made_to_look_into_it() {
-    let data = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("admin-no-store");
-    let _ = std::fs::remove_dir_all(&data);
+    let data = scratch::path("data");
 
     let listed = keys_command(&data, &["list"]).output().unwrap();
 

@@ -7,7 +7,7 @@ use modelway::grpc::v1::generation_service_client::GenerationServiceClient;
 use modelway::simulator::{Settings, Simulator, WireName};
 use rusqlite::Connection;
 
-use crate::support::{Process, ask};
+use crate::support::{Process, ask, scratch};
 
 fn config(data: &Path, url: &str) -> String {
     format!(
@@ -55,9 +55,7 @@ fn change(folder: &Path, sql: &str) {
 
 #[tokio::test]
 async fn the_first_estimate_after_a_restart_is_the_last_one_before() {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("expected");
-    let _ = fs::remove_dir_all(&folder);
-    fs::create_dir_all(&folder).unwrap();
+    let folder = scratch::folder("expected");
     let simulator = Simulator::start(Settings::default()).await.unwrap();
     let url = simulator.base_url(WireName::OpenAiChat);
     let config = config(&folder.join("data"), &url);

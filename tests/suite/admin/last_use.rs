@@ -10,7 +10,7 @@ use modelway::simulator::{Settings, Simulator};
 use ring::rand::SystemRandom;
 use secrecy::ExposeSecret as _;
 
-use crate::support::{Gateway, ONE_MODEL, program};
+use crate::support::{Gateway, ONE_MODEL, program, scratch};
 
 use super::call;
 use super::support::{Administered, keys, secret_of};
@@ -25,10 +25,8 @@ struct File {
 }
 
 impl File {
-    fn new(name: &str) -> Self {
-        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("last-use-{name}"));
-        let _ = fs::remove_dir_all(&folder);
-        fs::create_dir_all(&folder).unwrap();
+    fn new() -> Self {
+        let folder = scratch::folder("last-use");
         let data = folder.join("data");
         let made = NewKey::make(KeyKind::Data, &SystemRandom::new()).unwrap();
         let digits = made.hash.as_bytes().iter();
@@ -96,7 +94,7 @@ fn line_of(file: &Path, id: &str) -> String {
 
 #[tokio::test]
 async fn the_last_use_of_a_key_is_told_to_the_minute_at_once_and_after_a_restart() {
-    let file = File::new("restart");
+    let file = File::new();
     let mut administered = file.serve().await;
     let mut admin = administered.client().await;
     let (stored, secret) = administered.key(&mut admin, "caller").await;

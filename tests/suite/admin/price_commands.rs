@@ -1,25 +1,17 @@
 //! Does `modelway prices` do on the store itself and through a service what AdminService does?
 
 use std::fs;
-use std::path::PathBuf;
 use std::process::Output;
 
 use tonic::Request;
 
 use modelway::grpc::v1::generation_service_client::GenerationServiceClient;
 
-use crate::support::{ask, program};
+use crate::support::{ask, program, scratch};
 
 use super::support::{Administered, authorized};
 
 const PRICES: &str = "[[price]]\nmodel = \"openai/first\"\ninput = \"2.5\"\noutput = 10\ncache_read_input = \"0.25\"\n";
-
-fn folder(name: &str) -> PathBuf {
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("price-commands-{name}"));
-    let _ = fs::remove_dir_all(&path);
-    fs::create_dir_all(&path).unwrap();
-    path
-}
 
 fn prices(arguments: &[&str]) -> Output {
     program().arg("prices").args(arguments).output().unwrap()
@@ -36,7 +28,7 @@ fn err(output: &Output) -> String {
 
 #[tokio::test]
 async fn prices_are_put_listed_and_applied_through_a_service_and_on_its_store() {
-    let folder = folder("both");
+    let folder = scratch::folder("both");
     let file = folder.join("prices.toml");
     fs::write(&file, PRICES).unwrap();
     let file = file.display().to_string();
@@ -111,7 +103,7 @@ async fn prices_are_put_listed_and_applied_through_a_service_and_on_its_store() 
 
 #[test]
 fn a_public_list_becomes_a_file_that_can_be_put() {
-    let folder = folder("import");
+    let folder = scratch::folder("import");
     let list = folder.join("list.json");
     let text = r#"{"first": {"litellm_provider": "openai", "input_cost_per_token": 2.5e-06, "output_cost_per_token": 1e-05,
         "input_cost_per_token_above_200k_tokens": 5e-06, "output_cost_per_image": 0.5},

@@ -1,6 +1,5 @@
 //! Do prices that administrators put hold for the next call, read back in every field, and leave what was used alone?
 
-use std::fs;
 use std::time::{Duration, SystemTime};
 
 use modelway::grpc::v1::generation_service_client::GenerationServiceClient;
@@ -10,7 +9,7 @@ use modelway::grpc::v1::{
 };
 use tonic::{Code, Status};
 
-use crate::support::{ask, details};
+use crate::support::{ask, details, scratch};
 
 use super::support::{AdminClient, Administered};
 
@@ -315,14 +314,10 @@ async fn a_wrong_price_is_refused_with_its_field_and_nothing_is_written() {
 
 #[tokio::test]
 async fn prices_of_the_configuration_are_listed_and_cannot_be_changed() {
-    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("admin-price-list");
-    fs::create_dir_all(&folder).unwrap();
-    let file = folder.join("prices.toml");
-    fs::write(
-        &file,
+    let file = scratch::file(
+        "prices.toml",
         "[[price]]\nmodel = \"openai/first\"\ninput = 5\noutput = 6\n",
-    )
-    .unwrap();
+    );
     let more = format!("[prices]\nfile = {:?}\n", file.display().to_string());
     let administered = Administered::start("prices-file", &more).await;
     let mut admin = administered.client().await;

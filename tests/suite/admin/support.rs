@@ -15,7 +15,7 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 use tonic::{Request, Status};
 
-use crate::support::{Gateway, ONE_MODEL, program};
+use crate::support::{Gateway, ONE_MODEL, program, scratch};
 
 /// All that an administrator can be allowed.
 pub(crate) const ALL: [Action; 6] = [
@@ -54,8 +54,7 @@ pub(crate) struct Administered {
 impl Administered {
     /// Starts a service with one simulated model and what `more` says. `name` is that of its data directory.
     pub(crate) async fn start(name: &str, more: &str) -> Self {
-        let data = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("admin-{name}"));
-        let _ = fs::remove_dir_all(&data);
+        let data = scratch::path(name);
         let actions = ALL.map(|action| action.as_str_name().trim_start_matches("ACTION_"));
         let actions = actions.iter().flat_map(|action| ["--admin", action]);
         let mut arguments = vec!["create", "--caller", "ops"];

@@ -1,7 +1,7 @@
 //! Is every attempt whose price came late priced once, however often the process that does it is killed?
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use modelway::grpc::v1::generation_service_client::GenerationServiceClient;
 use rusqlite::{Connection, OpenFlags};
 use tokio::time::Instant;
 
-use crate::support::{Process, ask, program};
+use crate::support::{Process, ask, program, scratch};
 
 const CALLS: i64 = 1_500;
 
@@ -44,9 +44,7 @@ fn prices(data: &Path, arguments: &[&str]) -> std::process::Command {
 
 #[tokio::test]
 async fn attempts_whose_price_came_late_are_priced_once_though_whoever_does_it_is_killed() {
-    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("unknown-killed");
-    let _ = fs::remove_dir_all(&folder);
-    fs::create_dir_all(&folder).unwrap();
+    let folder = scratch::folder("unknown-killed");
     let data = folder.join("data");
     let config = folder.join("modelway.toml");
     let text = format!(

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::{finish, run};
 use crate::support::foreign::authority::{Authority, Purpose};
-use crate::support::{Gateway, ONE_MODEL, nobody, program, without_settings};
+use crate::support::{Gateway, ONE_MODEL, nobody, program, scratch, without_settings};
 
 /// Much longer than anything here takes.
 const PROMPTLY: Duration = Duration::from_secs(20);
@@ -25,12 +25,6 @@ async fn start() -> (Gateway, String) {
     let gateway = Gateway::start_scenario(&BOTH, "").await;
     let address = gateway.address.to_string();
     (gateway, address)
-}
-
-fn file(name: &str, bytes: &[u8]) -> PathBuf {
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
-    std::fs::write(&path, bytes).unwrap();
-    path
 }
 
 /// Waits until the connections of all requests to the provider were closed by us.
@@ -236,7 +230,7 @@ async fn an_answer_that_cannot_be_written_is_a_failure_outside() {
 #[tokio::test]
 async fn the_prompt_may_come_by_standard_input_and_files_go_with_it() {
     let (gateway, address) = start().await;
-    let picture = file("picture.PNG", b"\x89PNG\r\n");
+    let picture = scratch::file("picture.PNG", b"\x89PNG\r\n");
     let mut command = program();
     command.args([
         "call",
@@ -261,7 +255,7 @@ async fn the_prompt_may_come_by_standard_input_and_files_go_with_it() {
         assert!(sent.contains(part), "{part}: {sent}");
     }
 
-    let unknown = file("picture.pxg", b"");
+    let unknown = scratch::file("picture.pxg", b"");
     let unknown = unknown.to_str().unwrap();
     let done = run(&["call", "s", "Hi", "--address", &address, "--file", unknown]).await;
     assert_eq!(done.code, Some(2), "{done:?}");
@@ -296,7 +290,7 @@ async fn what_a_model_says_is_raw_in_a_pipe_and_cannot_steer_a_terminal() {
     assert_eq!(piped.out, EVIL);
 
     // `script` gives the program a terminal.
-    let typescript = file("typescript", b"");
+    let typescript = scratch::file("typescript", b"");
     let mut command = without_settings("script");
     let line = format!(
         "{} call s Hello --address {address}",
@@ -390,7 +384,7 @@ async fn a_service_that_demands_a_certificate_is_called_with_one() {
     assert_eq!(gateway.simulator.requests().len(), 1);
 
     // What cannot be a certificate and its key is a mistake of usage, which names the file.
-    let nothing = file("call-nothing.pem", b"");
+    let nothing = scratch::file("call-nothing.pem", b"");
     let absent = PathBuf::from("/no/such/key.pem");
     for (cert, key, named) in [
         (&nothing, &key, &nothing),
@@ -410,8 +404,7 @@ async fn a_service_that_demands_a_certificate_is_called_with_one() {
 
 #[tokio::test]
 async fn a_service_on_a_unix_socket_is_called() {
-    let name = format!("call-{}.sock", std::process::id());
-    let path = std::env::temp_dir().join(name);
+    let path = scratch::socket();
     let config = format!(
         "[server]\npredrain = '0s'\nlisten = 'unix:{}'\n[admin]\nlisten = '127.0.0.1:0'\n",
         path.display()
@@ -419,7 +412,7 @@ async fn a_service_on_a_unix_socket_is_called() {
     let text = format!(
         "{config}{ONE_MODEL}\n[providers.openai]\nsimulated = true\nwire_format = 'openai_chat'\n"
     );
-    let file = file("call-unix.toml", text.as_bytes());
+    let file = scratch::file("call-unix.toml", text.as_bytes());
     let mut command = program();
     command.arg("serve").arg("--config").arg(&file);
     let mut child = command.stdout(Stdio::piped()).spawn().unwrap();

@@ -1,7 +1,7 @@
 //! `modelway check` from standard input, and the hash that it tells.
 
 use super::{finish, run};
-use crate::support::program;
+use crate::support::{program, scratch};
 
 const TEXT: &str = "[providers.sim]\nsimulated = true\nwire_format = 'openai_chat'\n[models.\"sim/m\"]\n\
                     [scenarios.s]\ntargets = ['sim/m']\n";
@@ -54,8 +54,7 @@ async fn the_hash_is_that_of_the_bytes_and_only_a_good_file_has_one() {
 
 #[tokio::test]
 async fn the_file_may_be_named_by_the_environment() {
-    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("check-environment.toml");
-    std::fs::write(&path, TEXT).unwrap();
+    let path = scratch::file("modelway.toml", TEXT);
     let mut command = program();
     command.arg("check").env("MODELWAY_CONFIG", &path);
     assert_eq!(finish(command, b"").await.code, Some(0));
@@ -67,9 +66,8 @@ async fn the_file_may_be_named_by_the_environment() {
 
 #[tokio::test]
 async fn flags_win_over_the_environment_and_that_over_the_file() {
-    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("check-wins.toml");
     let listens = "[server]\nlisten = '127.0.0.1:1'\n[admin]\nlisten = '127.0.0.1:2'\n[probes]\nlisten = '127.0.0.1:3'\n";
-    std::fs::write(&path, format!("{listens}{TEXT}")).unwrap();
+    let path = scratch::file("modelway.toml", format!("{listens}{TEXT}"));
     for (variable, value, line) in [
         ("MODELWAY_LISTEN", "127.0.0.1:4", "listens on 127.0.0.1:4"),
         (

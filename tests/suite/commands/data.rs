@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::{Done, finish};
-use crate::support::program;
+use crate::support::{program, scratch};
 
 /// Every command that works on a data directory, and what it says where the directory is empty.
 const COMMANDS: [&[&str]; 8] = [
@@ -32,8 +32,7 @@ const CONFIG: &str = "
 
 /// A folder whose name has spaces and letters beyond ASCII, with a configuration and a data directory that has been used.
 async fn folder(name: &str) -> (PathBuf, PathBuf, PathBuf) {
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("commands data ü {name}"));
-    let _ = fs::remove_dir_all(&path);
+    let path = scratch::folder(&format!("commands data ü {name}"));
     let data = path.join("the data ü");
     fs::create_dir_all(data.join("ledger")).unwrap();
     let config = path.join("my config ü.toml");

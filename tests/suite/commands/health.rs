@@ -11,19 +11,13 @@ use tokio::time::Instant;
 
 use super::{finish, run};
 use crate::support::foreign::authority::{Authority, Purpose};
-use crate::support::{Gateway, ONE_MODEL, Process, nobody, program};
+use crate::support::{Gateway, ONE_MODEL, Process, nobody, program, scratch};
 
 fn tcp(address: &Option<ListenAddress>) -> String {
     match address {
         Some(ListenAddress::Tcp(address)) => address.to_string(),
         other => panic!("{other:?}"),
     }
-}
-
-fn file(name: &str, text: &str) -> PathBuf {
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
-    std::fs::write(&path, text).unwrap();
-    path
 }
 
 #[tokio::test]
@@ -93,9 +87,9 @@ async fn the_address_is_that_of_the_environment_or_of_the_configuration_even_if_
     let gateway = Gateway::start(&config).await;
     let (probes, public) = (tcp(&gateway.probes), gateway.address.to_string());
     let of_file = format!("[admin]\nlisten = 'none'\n[probes]\nlisten = '{probes}'\n[nonsense]\n");
-    let of_file = file("health-probes.toml", &of_file);
+    let of_file = scratch::file("health-probes.toml", &of_file);
     let of_server = format!("[server]\nlisten = '{public}'\n[admin]\nlisten = 'none'\n");
-    let of_server = file("health-server.toml", &of_server);
+    let of_server = scratch::file("health-server.toml", &of_server);
     let (of_file, of_server) = (of_file.to_str().unwrap(), of_server.to_str().unwrap());
     for variables in [
         &[("MODELWAY_PROBES_LISTEN", &*probes)][..],
@@ -115,7 +109,7 @@ async fn the_address_is_that_of_the_environment_or_of_the_configuration_even_if_
     let with_key = format!(
         "[probes]\nlisten = '{probes}'\n[providers.p]\napi_key = 'env:MODELWAY_TEAM_KEY'\n"
     );
-    let with_key = file("health-key.toml", &with_key);
+    let with_key = scratch::file("health-key.toml", &with_key);
     let mut command = program();
     command.arg("health").arg("--config").arg(&with_key);
     command.env("MODELWAY_TEAM_KEY", "k");

@@ -18,7 +18,7 @@ use crate::support::foreign::authority::{Authority, Purpose};
 use crate::support::foreign::front::Front;
 use crate::support::foreign::http1::{End, Http1};
 use crate::support::foreign::proxies::{Manners as ProxyManners, Proxy};
-use crate::support::{nobody, program, without_settings};
+use crate::support::{nobody, program, scratch, without_settings};
 
 /// A key that must never be shown.
 const KEY: &str = "sk-s3cr3t";
@@ -65,12 +65,10 @@ fn provider(name: &str, url: &str, more: &str, model: &str) -> String {
 
 const PRICE: &str = "price = { input = 1.0, output = 10.0 }";
 
-fn file(name: &str, providers: &str, targets: &[&str]) -> PathBuf {
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+fn file(providers: &str, targets: &[&str]) -> PathBuf {
     let targets: Vec<_> = targets.iter().map(|name| format!("{name}/m")).collect();
     let text = format!("{providers}[scenarios.s]\ntargets = {targets:?}\n");
-    std::fs::write(&path, text).unwrap();
-    path
+    scratch::file("modelway.toml", text)
 }
 
 /// Checks this file live with these further arguments.
@@ -128,7 +126,7 @@ async fn each_target_is_asked_once_and_the_step_that_fails_is_named_with_its_rem
     let all = [
         "good", "locked", "unknown", "mute", "refused", "stranger", "nameless",
     ];
-    let path = file("live-all.toml", &providers.concat(), &all);
+    let path = file(&providers.concat(), &all);
 
     let unasked = check(&path, &[]).await;
     assert_eq!(unasked.code, Some(2), "{unasked:?}");
@@ -205,7 +203,7 @@ async fn chosen_targets_are_asked_and_a_certificate_is_told_of_by_issuer_and_day
         ),
         provider("good", &format!("http://{}/v1", good.address), "", PRICE),
     ];
-    let path = file("live-own.toml", &providers.concat(), &["own", "good"]);
+    let path = file(&providers.concat(), &["own", "good"]);
 
     let done = check(&path, &["--yes", "--target", "own/m"]).await;
 
@@ -234,7 +232,7 @@ async fn chosen_targets_are_asked_and_a_certificate_is_told_of_by_issuer_and_day
 async fn a_person_at_a_terminal_is_asked_before_anything_is_sent() {
     let good = Http1::start(Manner::default(), End::Close, None).await;
     let providers = provider("good", &format!("http://{}/v1", good.address), "", "");
-    let path = file("live-asked.toml", &providers, &["good"]);
+    let path = file(&providers, &["good"]);
     for (answer, code, requests) in [("n\n", 2, 0), ("\n", 2, 0), ("y\n", 0, 1)] {
         let mut command = without_settings("script");
         let line = format!(
@@ -292,8 +290,7 @@ async fn a_target_behind_a_proxy_is_asked_through_it_and_one_that_refuses_is_nam
     let unknown = Proxy::http(server, wanted).await;
     let closed = Proxy::http(server, refuses).await;
     let secret = |name: &str, url: String| {
-        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
-        std::fs::write(&path, url).unwrap();
+        let path = scratch::file(name, url);
         format!("file:{}", path.display())
     };
     let good = secret(
@@ -317,7 +314,7 @@ async fn a_target_behind_a_proxy_is_asked_through_it_and_one_that_refuses_is_nam
         provider(name, "http://provider.invalid/openai/v1", &more, PRICE)
     });
     let names = all.each_ref().map(|(name, _)| *name);
-    let path = file("live-proxies.toml", &providers.collect::<String>(), &names);
+    let path = file(&providers.collect::<String>(), &names);
 
     let done = check(&path, &["--yes", "--json"]).await;
 
@@ -367,7 +364,7 @@ async fn a_model_that_takes_no_limit_of_one_token_is_asked_for_sixteen() {
              [models.\"{name}/m\"]\nmax_output_tokens = 100\n{PRICE}\n"
         )
     });
-    let path = file("live-cap.toml", &providers.collect::<String>(), &names);
+    let path = file(&providers.collect::<String>(), &names);
 
     let done = check(&path, &["--yes"]).await;
 

@@ -15,14 +15,13 @@ use tokio::time::Instant;
 
 use super::http::{Http1, events, post_json};
 use super::soon_open;
-use crate::support::{Gateway, nobody};
+use crate::support::{Gateway, nobody, scratch};
 
 const ASK: &str = r#"{"scenario":"one","messages":[{"role":"ROLE_USER","text":"Hello"}]}"#;
 
 /// A running nginx. It ends when it is dropped.
 struct Nginx {
     process: Child,
-    folder: PathBuf,
     address: SocketAddr,
 }
 
@@ -30,7 +29,6 @@ impl Drop for Nginx {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
-        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 
@@ -49,7 +47,7 @@ impl Nginx {
     /// Starts it before the gateway. Silence for two seconds ends a connection, as one for a minute does by default.
     async fn before(gateway: SocketAddr, program: &Path) -> Self {
         let address = nobody();
-        let folder = std::env::temp_dir().join(format!("modelway-nginx-{}", address.port()));
+        let folder = scratch::folder("nginx");
         std::fs::create_dir_all(folder.join("temporary")).unwrap();
         let at = folder.display();
         let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
@@ -74,11 +72,7 @@ impl Nginx {
             assert!(Instant::now() < end, "nginx does not start");
             yield_now().await;
         }
-        Self {
-            process,
-            folder,
-            address,
-        }
+        Self { process, address }
     }
 }
 

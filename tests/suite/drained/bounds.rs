@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use modelway::grpc::v1::generation_service_client::GenerationServiceClient;
@@ -19,11 +18,11 @@ use tonic::{Code, Request, Streaming};
 
 use super::{OUTPUT_NANOS, config, only, start};
 use crate::identity::{TestKey, caller};
-use crate::ledger::{data, rows, sum};
+use crate::ledger::{rows, sum};
 use crate::support::frames::{
     DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, Wire, frame, head,
 };
-use crate::support::{Gateway, ask, details, until};
+use crate::support::{Gateway, ask, details, scratch, until};
 
 /// Much longer than anything here takes.
 const PROMPTLY: Duration = Duration::from_secs(60);
@@ -53,7 +52,7 @@ fn closed(log: &[Received]) -> usize {
 async fn the_answers_of_a_thousand_calls_are_read_on_and_further_ones_are_given_up() {
     const MOST: usize = 1_000;
     const MORE: usize = 100;
-    let data = data("drained-most");
+    let data = scratch::path("drained-most");
     let room = "[admission]\nmax_inflight = 2000\nmax_inflight_per_caller = 2000\n";
     let config =
         config("drain", &data).replace("concurrent_calls = 100", "concurrent_calls = 2000");
@@ -120,7 +119,7 @@ async fn sixty_four_mib_of_an_answer_are_read_on_and_no_more() {
         (640, BillingClass::Actual, Ending::Completed),
         (1_400, BillingClass::Partial, Ending::ClientClosed),
     ] {
-        let data = data("drained-large");
+        let data = scratch::path("drained-large");
         let gateway = start("drain", "gap=2ms", &data).await;
         let behaviour = Behaviour {
             text: Some(vec!["x".repeat(64 << 10); pieces].join(" ")),
@@ -152,7 +151,7 @@ async fn sixty_four_mib_of_an_answer_are_read_on_and_no_more() {
 #[tokio::test]
 async fn a_key_that_is_revoked_ends_its_calls_at_once_and_their_answers_are_still_read_on() {
     let [leaves, stays] = [(); 2].map(|()| TestKey::new(KeyKind::Data));
-    let data = data("drained-revoked");
+    let data = scratch::path("drained-revoked");
     let text = |more: &str| {
         let server = "[server]\npredrain = '0s'\nruntimes = 2\n";
         let tables = [("leaves", &leaves), ("stays", &stays)];
@@ -165,8 +164,7 @@ async fn a_key_that_is_revoked_ends_its_calls_at_once_and_their_answers_are_stil
         ]
         .concat()
     };
-    let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("drained-revoked.toml");
-    fs::write(&file, text("")).unwrap();
+    let file = scratch::file("modelway.toml", text(""));
     let simulator = Simulator::start(Settings::default()).await.unwrap();
     let behaviour: Behaviour = "tokens=150+gap=20ms".parse().unwrap();
     simulator.set("first", behaviour);
@@ -221,7 +219,7 @@ async fn a_key_that_is_revoked_ends_its_calls_at_once_and_their_answers_are_stil
 async fn an_answer_that_its_caller_never_reads_is_read_on_to_its_end() {
     // More than all buffers on the way have room for.
     const TOKENS: i64 = 20_000;
-    let data = data("drained-unread");
+    let data = scratch::path("drained-unread");
     let server = "[server]\npredrain = '0s'\nclient_stall = '1s'\n";
     let config = config("drain", &data).replace("= 2000\n", "= 30000\n");
     let gateway = Gateway::start(&format!("{server}{config}")).await;

@@ -11,7 +11,7 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity};
 use super::issuers::Sso;
 use super::{TestKey, bearer, caller, hello, spawn};
 use crate::support::foreign::authority::{Authority, Issued, Purpose};
-use crate::support::{Gateway, ONE_MODEL, details};
+use crate::support::{Gateway, ONE_MODEL, details, scratch};
 
 /// A service that asks its clients for certificates.
 struct Mutual {
@@ -341,10 +341,7 @@ async fn key_token_and_certificate_spend_one_budget_and_a_larger_one_needs_no_re
     let (servers, clients) = (Authority::new(), Authority::new());
     let (cert, private) = servers.issue(Purpose::Server).files();
     let key = TestKey::data();
-    let folder = std::path::PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("identity-one-budget");
-    let _ = std::fs::remove_dir_all(&folder);
-    std::fs::create_dir_all(&folder).unwrap();
-    let file = folder.join("modelway.toml");
+    let file = scratch::path("modelway.toml");
     let bindings = "bindings = [{ token = { issuer = 'sso', subject = 'a' } }, { certificate = { san = 'a.example' } }]";
     let text = |requests: u32| {
         [

@@ -21,7 +21,7 @@ use crate::support::foreign::authority::{Authority, Purpose};
 use crate::support::foreign::front::Front;
 use crate::support::foreign::proxies::{Manners, Proxy};
 use crate::support::log::Log;
-use crate::support::{Gateway, ONE_MODEL, Process, details, nobody};
+use crate::support::{Gateway, ONE_MODEL, Process, details, nobody, scratch};
 
 /// An issuer that publishes its keys at a URL.
 pub(crate) struct Sso {
@@ -366,14 +366,10 @@ async fn the_proxy_of_the_environment_leads_to_the_keys_of_an_issuer_elsewhere()
     let tls = authority.server(Purpose::ServerElsewhere, &["http/1.1"]);
     let front = Front::before(sso.address, tls).await;
     let proxy = Proxy::http(front.address, Manners::default()).await;
-    let folder = std::path::PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("issuer-environment");
-    let _ = std::fs::remove_dir_all(&folder);
-    std::fs::create_dir_all(&folder).unwrap();
-    let file = folder.join("modelway.toml");
     let provider = "[providers.openai]\nsimulated = true\nwire_format = 'openai_chat'\n[admin]\nlisten = 'none'\n";
     let ca = format!("ca_file = {:?}", authority.file());
     let text = sso.configuration("https://elsewhere.example/keys", &ca);
-    std::fs::write(&file, format!("{text}\n{provider}")).unwrap();
+    let file = scratch::file("modelway.toml", format!("{text}\n{provider}"));
     let url = format!("http://{}", proxy.address);
 
     let process = Process::serve(
@@ -393,13 +389,9 @@ async fn the_proxy_of_the_environment_is_not_asked_for_an_issuer_that_no_proxy_l
     let sso = Sso::start("one").await;
     // It leads to where no TLS is spoken, so that no key can be fetched through it.
     let nowhere = sso.address;
-    let folder = std::path::PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("issuer-no-proxy");
-    let _ = std::fs::remove_dir_all(&folder);
-    std::fs::create_dir_all(&folder).unwrap();
-    let file = folder.join("modelway.toml");
     let provider = "[providers.openai]\nsimulated = true\nwire_format = 'openai_chat'\n[admin]\nlisten = 'none'\n";
     let text = sso.configuration("https://elsewhere.invalid/keys", "");
-    std::fs::write(&file, format!("{text}\n{provider}")).unwrap();
+    let file = scratch::file("modelway.toml", format!("{text}\n{provider}"));
     let token = sso.token("indexer", json!({}));
     for (no_proxy, is_asked) in [
         ("elsewhere.invalid", false),

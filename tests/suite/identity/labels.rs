@@ -1,6 +1,6 @@
 //! Are the labels of a call those that its account allows?
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use modelway::grpc::v1::caller_service_client::CallerServiceClient;
 use modelway::grpc::v1::{GenerateRequest, LabelRule, WhoAmIRequest};
@@ -16,7 +16,7 @@ use tonic::{Code, Request};
 use super::{TestKey, caller, hello};
 use crate::support::log::Log;
 use crate::support::posted::framed;
-use crate::support::{Gateway, ONE_MODEL, details};
+use crate::support::{Gateway, ONE_MODEL, details, scratch};
 
 fn labelled(labels: &[(&str, &str)]) -> GenerateRequest {
     let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
@@ -82,13 +82,6 @@ async fn an_account_without_rules_allows_no_label() {
     );
 }
 
-/// A fresh directory for a ledger.
-fn data(name: &str) -> PathBuf {
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("labels-{name}"));
-    let _ = std::fs::remove_dir_all(&path);
-    path
-}
-
 fn ledger(data: &Path) -> String {
     format!("[ledger]\npath = {:?}\n", data.to_str().unwrap())
 }
@@ -129,7 +122,7 @@ fn in_rows(files: &mut LedgerFiles, key: &str) -> Vec<String> {
 #[tokio::test]
 async fn the_first_thousand_values_of_a_day_are_summed_one_by_one_and_the_rest_together() {
     const VALUES: usize = 1_100;
-    let data = data("other");
+    let data = scratch::path("other");
     let rules = "{ key = 'run' }, { key = 'product', values = ['ads'] }";
     let config = anybody(rules) + &ledger(&data);
     // Some of the day is counted before a restart.
@@ -201,7 +194,7 @@ const BAGGAGE: [(&[&str], &str); 14] = [
 
 #[tokio::test]
 async fn baggage_sets_labels_only_for_rules_that_say_so_and_never_fails_a_call() {
-    let data = data("baggage");
+    let data = scratch::path("baggage");
     let rules =
         "{ key = 'product', values = ['ads', 'feed'], from_baggage = true }, { key = 'run' }";
     let mut gateway = Gateway::start(&(anybody(rules) + &ledger(&data))).await;

@@ -1,7 +1,5 @@
 //! Who sees what of the ledger?
 
-use std::fs;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use modelway::grpc::v1::ledger_service_client::LedgerServiceClient;
@@ -14,7 +12,7 @@ use prost_types::Timestamp;
 use tonic::Code;
 use tonic::transport::Channel;
 
-use crate::support::{Gateway, ONE_MODEL, details};
+use crate::support::{Gateway, ONE_MODEL, details, scratch};
 
 use super::{TestKey, caller, hello};
 
@@ -33,8 +31,7 @@ async fn listed(
 
 #[tokio::test]
 async fn a_key_sees_the_calls_of_its_account_and_an_administrator_those_of_all() {
-    let data = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("identity-reading");
-    let _ = fs::remove_dir_all(&data);
+    let data = scratch::path("data");
     let (indexer, feed, mute) = (TestKey::data(), TestKey::data(), TestKey::data());
     let auditor = TestKey::new(KeyKind::Administration);
     let config = [
@@ -127,8 +124,7 @@ async fn a_key_sees_the_calls_of_its_account_and_an_administrator_those_of_all()
 
 #[tokio::test]
 async fn an_export_streams_its_header_and_its_sums_and_refuses_what_is_not_settled() {
-    let data = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("identity-export");
-    let _ = fs::remove_dir_all(&data);
+    let data = scratch::path("data");
     let key = TestKey::data();
     let config = [
         ONE_MODEL.to_owned(),

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 
 use super::{TestKey, caller};
-use crate::support::{Gateway, ask, collect, details, number_from};
+use crate::support::{Gateway, ask, collect, details, number_from, scratch};
 
 /// Much longer than anything here takes.
 const PROMPTLY: Duration = Duration::from_secs(60);
@@ -149,10 +149,8 @@ fn ledger(data: &Path) -> (i64, i64, i64) {
 }
 
 /// Changes keys, limits and prices `times` times under load, one change after each `pause`.
-async fn under_load(name: &str, times: usize, pause: Duration) {
-    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("reloads-{name}"));
-    let _ = fs::remove_dir_all(&folder);
-    fs::create_dir_all(&folder).unwrap();
+async fn under_load(times: usize, pause: Duration) {
+    let folder = scratch::folder("reloads");
     let simulator = Simulator::start(Settings::default()).await.unwrap();
     simulator.set("quick", "tokens=30".parse::<Behaviour>().unwrap());
     simulator.set(
@@ -246,12 +244,12 @@ async fn under_load(name: &str, times: usize, pause: Duration) {
 async fn keys_limits_and_prices_change_under_load_and_each_call_is_charged_by_those_it_began_with()
 {
     let times = number_from("MODELWAY_RELOADS", 10);
-    under_load("often", usize::try_from(times).unwrap(), Duration::ZERO).await;
+    under_load(usize::try_from(times).unwrap(), Duration::ZERO).await;
 }
 
 /// `just reload`
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes a minute"]
 async fn a_reload_every_second_of_keys_limits_and_prices_for_a_minute_is_noticed_by_no_call() {
-    under_load("minute", 60, Duration::from_secs(1)).await;
+    under_load(60, Duration::from_secs(1)).await;
 }

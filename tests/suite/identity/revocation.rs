@@ -12,7 +12,7 @@ use tonic::Code;
 
 use super::{TestKey, caller, hello, spawn};
 use crate::support::log::Log;
-use crate::support::{Gateway, ONE_MODEL, details};
+use crate::support::{Gateway, ONE_MODEL, details, scratch};
 
 /// Much longer than anything here takes.
 const PROMPTLY: Duration = Duration::from_secs(20);
@@ -25,23 +25,19 @@ struct Followed {
 }
 
 impl Followed {
-    async fn start(name: &str, rest: &str) -> Self {
-        Self::on(2, name, rest).await
+    async fn start(rest: &str) -> Self {
+        Self::on(2, rest).await
     }
 
     /// The same with so many runtimes; what one thread logs, a test sees only with 0.
-    async fn on(runtimes: u32, name: &str, rest: &str) -> Self {
+    async fn on(runtimes: u32, rest: &str) -> Self {
         let simulator = Simulator::start(Settings::default()).await.unwrap();
         let url = simulator.base_url(WireName::OpenAiChat);
         let begin = format!(
             "[server]\npredrain = '0s'\nruntimes = {runtimes}\n[providers.openai]\nwire_format = 'openai_chat'\n\
              base_url = '{url}'\nauth = 'none'\n{ONE_MODEL}"
         );
-        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("identity-{name}"));
-        let _ = fs::remove_dir_all(&folder);
-        fs::create_dir_all(&folder).unwrap();
-        let file = folder.join("modelway.toml");
-        fs::write(&file, format!("{begin}{rest}")).unwrap();
+        let file = scratch::file("modelway.toml", format!("{begin}{rest}"));
         Self {
             gateway: Gateway::following(simulator, &file).await,
             file,
@@ -81,7 +77,7 @@ async fn open_calls_of_a_revoked_key_end_and_those_of_another_go_on() {
         ]
         .concat()
     };
-    let followed = Followed::start("open-calls", &tables(["", ""])).await;
+    let followed = Followed::start(&tables(["", ""])).await;
     followed.behave("stall=2");
     let mut streams = Vec::new();
     for key in [&revoked, &spared, &other] {
@@ -160,7 +156,7 @@ async fn open_calls_of_a_revoked_key_end_and_those_of_another_go_on() {
 #[tokio::test]
 async fn a_shared_call_loses_only_the_callers_whose_key_is_revoked() {
     let [first, second] = [TestKey::data(), TestKey::data()];
-    for (index, revoked_is_first) in [(0, true), (1, false)] {
+    for revoked_is_first in [true, false] {
         let tables = |ended: bool| {
             let of = |is_it: bool| if ended && is_it { "revoked = true" } else { "" };
             [
@@ -170,7 +166,7 @@ async fn a_shared_call_loses_only_the_callers_whose_key_is_revoked() {
             ]
             .concat()
         };
-        let followed = Followed::start(&format!("shared-{index}"), &tables(false)).await;
+        let followed = Followed::start(&tables(false)).await;
         followed.behave("hang");
         let call = |key: &TestKey| {
             let mut request = hello();
@@ -210,10 +206,10 @@ async fn a_shared_call_loses_only_the_callers_whose_key_is_revoked() {
 }
 
 /// How long it takes until a key is refused that the file of a running service revokes.
-async fn until_refused(number: usize) -> Duration {
+async fn until_refused() -> Duration {
     let key = TestKey::data();
     let tables = |more: &str| [caller("a", ""), key.table("k", "a", more)].concat();
-    let followed = Followed::start(&format!("bound-{number}"), &tables("")).await;
+    let followed = Followed::start(&tables("")).await;
     followed.behave("tokens=1");
     let mut calls = followed.gateway.generation();
     calls.generate(key.sends(hello())).await.unwrap();
@@ -237,7 +233,7 @@ async fn until_refused(number: usize) -> Duration {
 async fn a_key_is_refused_within_two_seconds_after_the_file_changed() {
     const SERVICES: usize = 10;
 
-    let times = join_all((0..SERVICES).map(until_refused)).await;
+    let times = join_all((0..SERVICES).map(|_| until_refused())).await;
 
     let slowest = times.into_iter().max().unwrap();
     println!(
@@ -256,7 +252,7 @@ async fn the_line_of_a_call_that_was_ended_says_so() {
     let _guard = log.listen("info");
     let mut rest = tables("");
     rest += "[admission]\nmax_inflight = 7\n";
-    let followed = Followed::on(0, "line", &rest).await;
+    let followed = Followed::on(0, &rest).await;
     followed.behave("hang");
     let mut client = followed.gateway.generation();
     let mut request = hello();

@@ -7,8 +7,8 @@ use std::path::Path;
 use modelway::grpc::v1::GenerateRequest;
 use modelway::simulator::Behaviour;
 
-use super::{data, ended, rows, table};
-use crate::support::{Gateway, METHODS, ask};
+use super::{ended, rows, table};
+use crate::support::{Gateway, METHODS, ask, scratch};
 
 /// Stands in everything that the ledger must not hold.
 const CANARY: &str = "canary";
@@ -43,7 +43,7 @@ fn hits(data: &Path, text: &str) -> (usize, usize) {
 
 #[tokio::test]
 async fn no_content_and_no_secret_is_in_the_files() {
-    let data = data("canaries");
+    let data = scratch::path("canaries");
     let gateway = Gateway::start(&format!("{CONFIG}\n{}", table(&data, ""))).await;
     let said = format!("my {CANARY} is secret");
     for behaviour in [

@@ -10,9 +10,9 @@ use modelway::grpc::v1::generation_service_client::GenerationServiceClient;
 use tonic::transport::Channel;
 
 use super::windows::{reserved, used};
-use super::{data, rows, table};
-use crate::clocks::{file, step_to, stepped};
-use crate::support::{Process, ask, collect};
+use super::{rows, table};
+use crate::clocks::{step_to, stepped};
+use crate::support::{Process, ask, collect, scratch};
 
 const HOUR: i64 = 3_600;
 
@@ -24,9 +24,9 @@ struct Clock {
 
 impl Clock {
     /// `None` where there is no compiler for what sets the clock.
-    fn new(name: &str) -> Option<Self> {
+    fn new() -> Option<Self> {
         let library = stepped()?;
-        let step = file(&format!("step-{name}"), 0_i64.to_ne_bytes());
+        let step = scratch::file("step", 0_i64.to_ne_bytes());
         Some(Self { library, step })
     }
 
@@ -50,7 +50,7 @@ impl Clock {
     }
 }
 
-fn config(name: &str, data: &Path, limits: &str) -> PathBuf {
+fn config(data: &Path, limits: &str) -> PathBuf {
     let text = format!(
         "{}
         [server]
@@ -73,7 +73,7 @@ fn config(name: &str, data: &Path, limits: &str) -> PathBuf {
         {limits}",
         table(data, "")
     );
-    file(&format!("ledger-{name}.toml"), text)
+    scratch::file("modelway.toml", text)
 }
 
 fn limit(id: &str, window: &str, zone: &str) -> String {
@@ -109,16 +109,16 @@ async fn off(process: &Process, data: &Path) -> i64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clock_that_is_set_by_an_hour_loses_no_row_and_counts_none_twice() {
     const EACH: usize = 3;
-    let Some(clock) = Clock::new("hours") else {
+    let Some(clock) = Clock::new() else {
         return;
     };
-    let data = data("clock-hours");
+    let data = scratch::path("clock-hours");
     let limits = [
         limit("hour", "hour", "UTC"),
         limit("day", "day", "Europe/Berlin"),
         limit("total", "total", ""),
     ];
-    let config = config("hours", &data, &limits.concat());
+    let config = config(&data, &limits.concat());
     let process = clock.serve(&config);
     let channel = process.connect().await;
     let steps = [HOUR, 0, -HOUR, 0, HOUR, -HOUR, 0];
@@ -179,14 +179,14 @@ async fn each_call_counts_in_its_own_day_where_clocks_change_also_after_a_restar
     const EACH: usize = 2;
     /// Longer than a few calls take on a busy machine.
     const MARGIN: i64 = 300;
-    let Some(clock) = Clock::new("days") else {
+    let Some(clock) = Clock::new() else {
         return;
     };
     let (mut made, mut wrong, mut difference) = (0, 0, 0);
     for (number, (zone, start, end)) in DAYS.into_iter().enumerate() {
         let [start, end] = [start, end].map(|text| text.parse::<Timestamp>().unwrap().as_second());
-        let data = data(&format!("clock-days-{number}"));
-        let config = config(&format!("days-{number}"), &data, &limit("day", "day", zone));
+        let data = scratch::path(&format!("clock-days-{number}"));
+        let config = config(&data, &limit("day", "day", zone));
         let mut process = None;
         for (second, window) in [
             (start - MARGIN, None),

@@ -1,7 +1,6 @@
 //! Does a running service find a row of its ledger that somebody has changed?
 
 use std::fs;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::{Span, civil::Date};
@@ -9,16 +8,16 @@ use modelway::grpc::v1::generation_service_client::GenerationServiceClient;
 use rusqlite::Connection;
 use tokio::time::timeout;
 
-use super::{data, days, table};
+use super::{days, table};
 use crate::support::posted::fetched;
-use crate::support::{Process, ask, nobody};
+use crate::support::{Process, ask, nobody, scratch};
 
 /// Much longer than anything here takes.
 const PROMPTLY: Duration = Duration::from_secs(60);
 
 /// What the metrics show, and what the service has logged, once it has compared a day of a ledger to which this was done.
-async fn compared(name: &str, change: &str) -> (String, String, Date) {
-    let data = data(name);
+async fn compared(change: &str) -> (String, String, Date) {
+    let data = scratch::path("data");
     let probes = nobody();
     let text = format!(
         "{}
@@ -35,8 +34,7 @@ async fn compared(name: &str, change: &str) -> (String, String, Date) {
         targets = ['sim/first']",
         table(&data, "")
     );
-    let config = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.toml"));
-    fs::write(&config, text).unwrap();
+    let config = scratch::file("modelway.toml", text);
     let process = Process::serve(Some(&config), &[]);
     let mut client = GenerationServiceClient::new(process.connect().await);
     for _ in 0..5 {
@@ -84,9 +82,8 @@ async fn compared(name: &str, change: &str) -> (String, String, Date) {
 async fn a_row_that_was_changed_by_hand_is_told_with_both_sums() {
     let line = "the sums of a day in the ledger are not those of its rows";
 
-    let (sound, quiet, _) = compared("ledger-compared-sound", "").await;
+    let (sound, quiet, _) = compared("").await;
     let (changed, log, day) = compared(
-        "ledger-compared",
         "UPDATE settled_calls SET cost_nanos = cost_nanos + 1000 WHERE call_id = (SELECT min(call_id) FROM settled_calls)",
     )
     .await;

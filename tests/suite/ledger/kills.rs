@@ -1,7 +1,6 @@
 //! Does a process that is killed at any moment leave a row for everything that it sent, at no less than it costs?
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,8 +13,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tonic::transport::Channel;
 
-use super::{Row, data, rows, span_id, sum, table};
-use crate::support::{Process, ask, collect, number_from};
+use super::{Row, rows, span_id, sum, table};
+use crate::support::{Process, ask, collect, number_from, scratch};
 
 /// Much longer than anything here takes.
 const PROMPTLY: Duration = Duration::from_secs(60);
@@ -49,7 +48,7 @@ async fn counted(process: &Process) -> (i64, i64) {
     (limit.used, limit.reserved)
 }
 
-fn config(name: &str, data: &Path, simulator: &Simulator) -> PathBuf {
+fn config(data: &Path, simulator: &Simulator) -> PathBuf {
     let url = simulator.base_url(WireName::OpenAiChat);
     let text = format!(
         "{}
@@ -74,9 +73,7 @@ fn config(name: &str, data: &Path, simulator: &Simulator) -> PathBuf {
         per = ['caller']",
         table(data, "")
     );
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.toml"));
-    fs::write(&path, text).unwrap();
-    path
+    scratch::file("modelway.toml", text)
 }
 
 /// Calls fifty times a second until this is dropped, and counts the answers. Half of the calls are streams.
@@ -111,12 +108,12 @@ enum End {
     Terminate,
 }
 
-async fn rounds(name: &str, end: End, count: u64) {
-    let data = data(name);
+async fn rounds(end: End, count: u64) {
+    let data = scratch::path("data");
     let simulator = Simulator::start(Settings::default()).await.unwrap();
     let behaviour: Behaviour = format!("tokens={ANSWER}+gap=4ms").parse().unwrap();
     simulator.set("first", behaviour);
-    let config = config(name, &data, &simulator);
+    let config = config(&data, &simulator);
     let mut slowest = Duration::ZERO;
     for round in 0..count {
         let asked = Instant::now();
@@ -227,12 +224,12 @@ async fn rounds(name: &str, end: End, count: u64) {
 /// `MODELWAY_KILLS` sets the number; `just kills` takes 200.
 #[tokio::test]
 async fn a_killed_process_has_written_everything_that_it_sent() {
-    rounds("killed", End::Kill, number_from("MODELWAY_KILLS", 4)).await;
+    rounds(End::Kill, number_from("MODELWAY_KILLS", 4)).await;
 }
 
 /// `MODELWAY_TERMINATIONS` sets the number; `just kills` takes 50.
 #[tokio::test]
 async fn a_terminated_process_has_settled_everything_that_it_sent() {
     let count = number_from("MODELWAY_TERMINATIONS", 2);
-    rounds("terminated", End::Terminate, count).await;
+    rounds(End::Terminate, count).await;
 }

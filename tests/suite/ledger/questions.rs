@@ -10,9 +10,9 @@ use rusqlite::Connection;
 use tokio::time::{Instant, timeout};
 use tonic::Code;
 
-use super::{CONFIG, data, days, sum, table};
+use super::{CONFIG, days, sum, table};
 use crate::identity::{TestKey, caller};
-use crate::support::{Gateway, ask, details};
+use crate::support::{Gateway, ask, details, scratch};
 
 /// Much longer than anything here takes.
 const PROMPTLY: Duration = Duration::from_secs(60);
@@ -49,7 +49,7 @@ fn fill(data: &Path, calls: i64) {
 
 #[tokio::test]
 async fn a_question_that_takes_longer_than_it_may_is_refused_and_the_next_one_is_answered() {
-    let data = data("slow-question");
+    let data = scratch::path("slow-question");
     let (gateway, auditor, reader) = audited(&data, "query_timeout = '50ms'").await;
     let call = reader.sends(ask("s", "Hello"));
     gateway.generation().generate(call).await.unwrap();
@@ -93,7 +93,7 @@ async fn a_question_that_takes_longer_than_it_may_is_refused_and_the_next_one_is
 
 #[tokio::test]
 async fn latencies_are_told_where_they_are_known_and_refused_by_name_where_they_are_not() {
-    let data = data("latencies");
+    let data = scratch::path("latencies");
     let (gateway, auditor, reader) = audited(&data, "").await;
     let call = reader.sends(ask("s", "Hello"));
     gateway.generation().generate(call).await.unwrap();

@@ -7,8 +7,8 @@ use std::process::Output;
 use modelway::ledger::schema::VERSION;
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::{data, days, table};
-use crate::support::{Process, program, without_settings};
+use super::{days, table};
+use crate::support::{Process, program, scratch, without_settings};
 
 const CONFIG: &str = "
 [providers.sim]
@@ -19,10 +19,8 @@ wire_format = 'openai_chat'
 targets = ['sim/first']
 ";
 
-fn config(name: &str, ledger: &str) -> PathBuf {
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("ledger-{name}.toml"));
-    fs::write(&path, format!("{CONFIG}\n{ledger}")).unwrap();
-    path
+fn config(ledger: &str) -> PathBuf {
+    scratch::file("modelway.toml", format!("{CONFIG}\n{ledger}"))
 }
 
 fn serve(config: &Path) -> Output {
@@ -38,9 +36,9 @@ fn told(output: &Output) -> (i32, String) {
 }
 
 /// A ledger with a file of today.
-async fn made(name: &str) -> (PathBuf, PathBuf) {
-    let data = data(name);
-    let config = config(name, &table(&data, ""));
+async fn made() -> (PathBuf, PathBuf) {
+    let data = scratch::path("data");
+    let config = config(&table(&data, ""));
     let process = Process::serve(Some(&config), &[]);
     process.terminate();
     assert!(process.ended().await.0.success());
@@ -49,17 +47,16 @@ async fn made(name: &str) -> (PathBuf, PathBuf) {
 
 #[tokio::test]
 async fn a_directory_that_cannot_be_used_is_named() {
-    let file = data("file");
+    let file = scratch::path("file");
     fs::write(&file, "").unwrap();
-    for (name, path, expected) in [
-        ("file", file.as_path(), "name a directory, not a file"),
+    for (path, expected) in [
+        (file.as_path(), "name a directory, not a file"),
         (
-            "proc",
             Path::new("/proc/modelway"),
             "let the user of this process write there, or choose another directory",
         ),
     ] {
-        let (code, said) = told(&serve(&config(name, &table(path, ""))));
+        let (code, said) = told(&serve(&config(&table(path, ""))));
 
         println!("{code}: {said}");
         assert_eq!(code, 1, "{said}");
@@ -71,8 +68,8 @@ async fn a_directory_that_cannot_be_used_is_named() {
 
 #[tokio::test]
 async fn a_disk_that_takes_no_rows_is_noticed_at_the_start() {
-    let data = data("full");
-    let config = config("full", &table(&data, ""));
+    let data = scratch::path("full");
+    let config = config(&table(&data, ""));
     let mut command = without_settings("sh");
     // No file may become longer than some 8 KiB, which is less than the tables take.
     let limits = "trap '' XFSZ && ulimit -f 16 && exec \"$0\" \"$@\"";
@@ -89,8 +86,8 @@ async fn a_disk_that_takes_no_rows_is_noticed_at_the_start() {
 
 #[tokio::test]
 async fn a_second_process_is_told_who_has_the_directory() {
-    let data = data("second");
-    let config = config("second", &table(&data, ""));
+    let data = scratch::path("second");
+    let config = config(&table(&data, ""));
     let first = Process::serve(Some(&config), &[]);
 
     let (code, said) = told(&serve(&config));
@@ -103,7 +100,7 @@ async fn a_second_process_is_told_who_has_the_directory() {
 
 #[tokio::test]
 async fn a_file_that_is_locked_or_of_a_later_version_is_named() {
-    let (data, config) = made("later").await;
+    let (data, config) = made().await;
     let file = days(&data).remove(0);
     let mut other = Connection::open(&file).unwrap();
     let lock = other
@@ -131,7 +128,7 @@ async fn a_file_that_is_locked_or_of_a_later_version_is_named() {
 
 #[tokio::test]
 async fn a_damaged_file_is_repaired_only_when_it_is_asked_for() {
-    let (data, config) = made("damaged").await;
+    let (data, config) = made().await;
     let file = days(&data).remove(0);
     let mut bytes = fs::read(&file).unwrap();
     bytes[..100].fill(0x2a);

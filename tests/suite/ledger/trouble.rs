@@ -10,8 +10,8 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
-use super::{CONFIG, data, days, ended, rows, start, sum, table};
-use crate::support::{Gateway, ask, details};
+use super::{CONFIG, days, ended, rows, start, sum, table};
+use crate::support::{Gateway, ask, details, scratch};
 
 /// Much longer than anything here takes.
 const PROMPTLY: Duration = Duration::from_secs(30);
@@ -38,7 +38,7 @@ async fn health_is(gateway: &Gateway, wanted: ServingStatus) {
 
 #[tokio::test]
 async fn nothing_is_sent_while_the_ledger_is_locked_and_it_goes_on_by_itself() {
-    let data = data("locked");
+    let data = scratch::path("locked");
     let ledger = table(&data, "");
     let gateway = Gateway::start(&format!(
         "{CONFIG}\n{ledger}\n[probes]\nlisten = '127.0.0.1:0'"
@@ -80,7 +80,7 @@ async fn nothing_is_sent_while_the_ledger_is_locked_and_it_goes_on_by_itself() {
 
 #[tokio::test]
 async fn calls_may_go_unrecorded_if_the_operator_says_so() {
-    let data = data("unrecorded");
+    let data = scratch::path("unrecorded");
     let ledger = table(&data, "on_failure = 'unrecorded'");
     let gateway = Gateway::start(&format!("{CONFIG}\n{ledger}")).await;
     let mut other = Connection::open(&days(&data)[0]).unwrap();
@@ -103,7 +103,7 @@ async fn calls_may_go_unrecorded_if_the_operator_says_so() {
 #[tokio::test]
 async fn a_reader_that_holds_a_day_makes_no_call_wait() {
     const CALLS: usize = 200;
-    let data = data("reader");
+    let data = scratch::path("reader");
     let gateway = start(&data).await;
     gateway.generate(ask("s", "Hello")).await.unwrap();
     let reader = Connection::open(&days(&data)[0]).unwrap();

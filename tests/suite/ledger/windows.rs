@@ -1,7 +1,6 @@
 //! Does a service that was killed count every attempt in the windows in which it had reserved?
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,8 +14,8 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::{data, days, found, sum, table};
-use crate::support::{Process, ask, until};
+use super::{days, found, sum, table};
+use crate::support::{Process, ask, scratch, until};
 
 /// Much longer than anything here takes.
 const PROMPTLY: Duration = Duration::from_secs(60);
@@ -54,9 +53,7 @@ fn config(data: &Path, simulator: &Simulator) -> PathBuf {
             "[[limits]]\nid = 'zone-{number}'\nmoney = '1000 USD'\nwindow = 'day'\ntime_zone = '{zone}'\nper = ['caller']\n"
         ));
     }
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("ledger-windows.toml");
-    fs::write(&path, text).unwrap();
-    path
+    scratch::file("modelway.toml", text)
 }
 
 /// What a row says of the windows of limits.
@@ -146,7 +143,7 @@ async fn what_was_reserved_on_one_side_of_midnight_counts_there_after_a_kill() {
     const SETTLED: usize = 6;
     const SETTLED_ROWS: i64 = 6;
     const OPEN: usize = 8;
-    let data = data("windows");
+    let data = scratch::path("windows");
     let simulator = Simulator::start(Settings::default()).await.unwrap();
     let config = config(&data, &simulator);
     let process = Process::serve(Some(&config), &[]);

@@ -1,7 +1,7 @@
 //! How far is what attempts use from what is set aside for them? Told by metrics, as the answers tell it.
 
 use crate::odd_hosts::raw::Host;
-use crate::support::{Gateway, METHODS, ask};
+use crate::support::{Gateway, METHODS, ask, scratch};
 
 use super::PRICED;
 
@@ -9,7 +9,7 @@ const UNWRITTEN: &str = "[ledger]\ndurability = \"none\"\npath = ";
 
 /// A ledger in memory: with one, the most that an attempt may cost is worked out before it is sent.
 fn ledger(name: &str) -> String {
-    let path = format!("{}/metrics-{name}", env!("CARGO_TARGET_TMPDIR"));
+    let path = scratch::path(name);
     format!("{UNWRITTEN}{path:?}\n")
 }
 

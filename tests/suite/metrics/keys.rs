@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::support::{Gateway, ONE_MODEL, until};
+use crate::support::{Gateway, ONE_MODEL, scratch, until};
 
 #[tokio::test]
 async fn keys_are_shown_by_their_state() {
@@ -16,11 +16,11 @@ async fn keys_are_shown_by_their_state() {
         let sha256 = format!("{number:064x}");
         format!("[[keys]]\nid = 'k{number}'\naccount = 'a'\nsha256 = '{sha256}'\n{more}\n")
     };
-    let path = format!("{}/metrics-keys", env!("CARGO_TARGET_TMPDIR"));
+    let path = scratch::path("data");
     let config = [
         ONE_MODEL,
         "[[accounts]]\nid = 'a'\nkind = 'caller'\n",
-        &format!("[ledger]\ndurability = 'none'\npath = '{path}'\n"),
+        &format!("[ledger]\ndurability = 'none'\npath = {path:?}\n"),
         &key(1, ""),
         &key(2, &format!("expire_time = {}", hours(60))),
         &key(3, &format!("expire_time = {}", hours(2))),

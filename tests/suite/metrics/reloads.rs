@@ -1,7 +1,6 @@
 //! Do counters never fall, and never vanish at once, through reload after reload?
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use modelway::server::ListenAddress;
 use modelway::simulator::{Settings, Simulator};
@@ -9,7 +8,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::scraped::Scraped;
-use crate::support::{Gateway, METHODS, ask};
+use crate::support::{Gateway, METHODS, ask, scratch};
 
 const RELOADS: usize = 100;
 
@@ -45,9 +44,7 @@ async fn scrape(gateway: &Gateway) -> BTreeMap<String, f64> {
 
 #[tokio::test]
 async fn no_counter_falls_and_none_vanishes_at_once_over_a_hundred_reloads_under_load() {
-    let name = format!("reloads-{}.toml", std::process::id());
-    let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
-    std::fs::write(&file, config(0)).unwrap();
+    let file = scratch::file("modelway.toml", config(0));
     let simulator = Simulator::start(Settings::default()).await.unwrap();
     let gateway = Gateway::following(simulator, &file).await;
     let is_over = CancellationToken::new();

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tonic::Code;
 
 use crate::support::posted::framed;
-use crate::support::{Gateway, METHODS, ask};
+use crate::support::{Gateway, METHODS, ask, scratch};
 
 use super::PRICED;
 use super::rpcs::call_path;
@@ -18,7 +18,7 @@ use super::rpcs::call_path;
 #[tokio::test]
 async fn every_metric_has_a_series_from_the_start() {
     let limit = "[[limits]]\nid = \"all\"\nrequests = 100\nwindow = \"day\"\n";
-    let data = concat!(env!("CARGO_TARGET_TMPDIR"), "/metrics-series");
+    let data = scratch::path("data");
     let ledger = format!("[ledger]\npath = {data:?}\ndurability = \"none\"\n");
     let gateway = Gateway::start(&format!("{PRICED}{limit}{ledger}")).await;
     // It serves as soon as it answers.

@@ -1,13 +1,12 @@
 //! How much memory does an answer cost that is made to cost much?
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
 
 use futures_util::{StreamExt as _, stream};
 use modelway::grpc::v1::generation_service_client::GenerationServiceClient;
 
 use super::raw::{EVENTS, Host, JSON};
-use crate::support::{Process, ask};
+use crate::support::{Process, ask, scratch};
 
 /// A quarter of what one event may have.
 const MANY_BYTES: usize = 2 * 1024 * 1024;
@@ -75,7 +74,7 @@ async fn names() -> Host {
 }
 
 /// What one call of such a host costs at most, in KiB.
-async fn cost(host: &Host, wire_format: &str, name: &str) -> u64 {
+async fn cost(host: &Host, wire_format: &str) -> u64 {
     let limit = match wire_format {
         "anthropic" => "max_output_tokens = 1000",
         _ => "",
@@ -93,11 +92,7 @@ async fn cost(host: &Host, wire_format: &str, name: &str) -> u64 {
         "#,
         host.address
     );
-    let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!(
-        "memory-{wire_format}-{}.toml",
-        name.replace([' ', ':', '\''], "-")
-    ));
-    std::fs::write(&file, config).unwrap();
+    let file = scratch::file("modelway.toml", config);
     let process = Process::serve(Some(&file), &[]);
     let mut client = GenerationServiceClient::new(process.connect().await);
     let before = process.resident_kib();
@@ -113,11 +108,11 @@ async fn no_answer_costs_many_times_its_size() {
         let head = format!("{}{}", shape.head, shape.beginning);
         let times = MANY_BYTES / (shape.filling.len() * 1024);
         let host = Host::ending(&head, shape.filling.repeat(1024), times, shape.end).await;
-        let cost = cost(&host, shape.wire_format, shape.name).await;
+        let cost = cost(&host, shape.wire_format).await;
         (cost, format!("{} {}", shape.wire_format, shape.name))
     });
     let mut costs: Vec<_> = shapes.buffered(AT_ONCE).collect().await;
-    let cost = cost(&names().await, "gemini", "names").await;
+    let cost = cost(&names().await, "gemini").await;
     costs.push((cost, "gemini names".to_owned()));
 
     let lines = costs

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -19,11 +19,11 @@ use tonic::{Request, Streaming};
 
 use super::{Cell, FORMATS, PRICE, compare, compare_rows, settled_rows};
 use crate::identity::{TestKey, caller};
-use crate::ledger::{data, table};
+use crate::ledger::table;
 use crate::support::frames::{
     DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, Wire, frame, head,
 };
-use crate::support::{Gateway, Method, Process, Timerless, ask};
+use crate::support::{Gateway, Method, Process, Timerless, ask, scratch};
 
 /// Much longer than anything here takes.
 const PROMPTLY: Duration = Duration::from_secs(60);
@@ -228,7 +228,7 @@ async fn calls_that_their_callers_leave() {
         ending: "left by its caller",
         stages: STAGES.to_vec(),
     };
-    let data = data("settled-left");
+    let data = scratch::path("settled-left");
     let gateway = Gateway::start(&format!("{}{}", left.simulated(), table(&data, ""))).await;
     behave(&gateway.simulator);
 
@@ -245,7 +245,7 @@ async fn calls_that_their_deadlines_end() {
         ending: "deadline",
         stages: STAGES.to_vec(),
     };
-    let data = data("settled-deadline");
+    let data = scratch::path("settled-deadline");
     let gateway = Gateway::start(&format!("{}{}", left.simulated(), table(&data, ""))).await;
     behave(&gateway.simulator);
     let client = Timerless::connect(gateway.address).await;
@@ -265,7 +265,7 @@ async fn calls_that_the_end_of_the_service_ends() {
         ending: "end of the service",
         stages: STAGES.to_vec(),
     };
-    let data = data("settled-end");
+    let data = scratch::path("settled-end");
     let server = "[server]\npredrain = '0s'\ndrain_timeout = '200ms'\n";
     let config = format!("{server}{}{}", left.simulated(), table(&data, ""));
     let mut gateway = Gateway::start(&config).await;
@@ -285,7 +285,7 @@ async fn calls_whose_key_is_revoked() {
         ending: "key revoked",
         stages: STAGES.to_vec(),
     };
-    let data = data("settled-revoked");
+    let data = scratch::path("settled-revoked");
     let key = TestKey::new(modelway::identity::key::KeyKind::Data);
     let text = |more: &str| {
         let server = "[server]\npredrain = '0s'\nruntimes = 2\n";
@@ -299,8 +299,7 @@ async fn calls_whose_key_is_revoked() {
         ]
         .concat()
     };
-    let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("settled-revoked.toml");
-    fs::write(&file, text("")).unwrap();
+    let file = scratch::file("modelway.toml", text(""));
     let simulator = Simulator::start(Settings::default()).await.unwrap();
     behave(&simulator);
     let gateway = Gateway::following(simulator, &file).await;
@@ -321,7 +320,7 @@ async fn calls_whose_callers_do_not_read() {
         ending: "not read by its caller",
         stages: vec![Stage::Streaming],
     };
-    let data = data("settled-stall");
+    let data = scratch::path("settled-stall");
     let server = "[server]\npredrain = '0s'\nclient_stall = '1s'\n";
     // More than all buffers on the way have room for.
     let long = left.simulated().replace("= 1000\n", "= 30000\n");
@@ -363,7 +362,7 @@ async fn calls_whose_callers_do_not_read() {
 async fn attempts_that_lose_against_a_rival() {
     /// Attempts that have to be seen before it is known what is usual.
     const KNOWN_AFTER: usize = 200;
-    let data = data("settled-rivals");
+    let data = scratch::path("settled-rivals");
     let mut config = table(&data, "");
     let mut cells = BTreeMap::new();
     for format in FORMATS {
@@ -428,7 +427,7 @@ async fn attempts_of_a_process_that_is_killed() {
         ending: "process killed",
         stages: STAGES.to_vec(),
     };
-    let data = data("settled-killed");
+    let data = scratch::path("settled-killed");
     let simulator = Simulator::start(Settings::default()).await.unwrap();
     behave(&simulator);
     let place = |format: &str| {
@@ -442,8 +441,7 @@ async fn attempts_of_a_process_that_is_killed() {
     };
     let server = "[server]\npredrain = '0s'\n";
     let config = format!("{server}{}{}", left.config(place), table(&data, ""));
-    let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("settled-killed.toml");
-    fs::write(&file, config).unwrap();
+    let file = scratch::file("modelway.toml", config);
     let process = Process::serve(Some(&file), &[]);
     let client = GenerationServiceClient::new(process.connect().await);
     let calls = UnderWay::reach(&left, &client, &simulator, Request::new).await;

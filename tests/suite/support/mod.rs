@@ -20,6 +20,7 @@ pub(crate) mod recorder;
 pub(crate) mod recordings;
 mod request;
 pub(crate) mod scraped;
+pub(crate) mod scratch;
 mod snapshot;
 mod specs;
 mod spread;

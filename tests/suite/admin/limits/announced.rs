@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tonic::transport::Channel;
 
-use crate::support::{Process, ask, until};
+use crate::support::{Process, ask, scratch, until};
 
 /// Counters, each in one window.
 const COUNTERS: usize = 100;
@@ -99,13 +99,6 @@ async fn body(stream: &mut tokio::net::TcpStream) -> Option<Vec<u8>> {
     }
 }
 
-fn folder(name: &str) -> PathBuf {
-    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("announced-{name}"));
-    let _ = fs::remove_dir_all(&folder);
-    fs::create_dir_all(&folder).unwrap();
-    folder
-}
-
 /// A service whose limit has a counter for each value of a label, of two calls a day.
 fn config(folder: &Path, simulator: &Simulator, webhook: &Webhook) -> PathBuf {
     let url = simulator.base_url(WireName::OpenAiChat);
@@ -177,7 +170,7 @@ async fn fill(channel: &Channel) {
 async fn two_hundred_thresholds_are_two_hundred_notices_at_a_receiver_that_fails_twice() {
     let webhook = Webhook::failing(2).await;
     let simulator = Simulator::start(Settings::default()).await.unwrap();
-    let folder = folder("two-hundred");
+    let folder = scratch::folder("two-hundred");
     let process = serve(&config(&folder, &simulator, &webhook));
 
     fill(&process.connect().await).await;
@@ -201,7 +194,7 @@ async fn two_hundred_thresholds_are_two_hundred_notices_at_a_receiver_that_fails
 async fn what_was_announced_is_not_announced_again_after_kill_9_and_what_was_not_sent_is_sent() {
     let webhook = Webhook::failing(0).await;
     let simulator = Simulator::start(Settings::default()).await.unwrap();
-    let folder = folder("killed");
+    let folder = scratch::folder("killed");
     let file = config(&folder, &simulator, &webhook);
     let mut log = String::new();
     let process = serve(&file);

@@ -10,7 +10,7 @@ use modelway::simulator::{Settings, Simulator, WireName};
 use tonic::{Code, Request};
 
 use crate::admin::support::{authorized, keys, secret_of};
-use crate::support::{Gateway, ask, details};
+use crate::support::{Gateway, ask, details, scratch};
 
 use super::{GROUND, grant, limits, put, requests, state};
 use crate::admin::support::Administered;
@@ -22,13 +22,6 @@ struct Followed {
     text: String,
     data: PathBuf,
     secret: String,
-}
-
-fn folder(name: &str) -> PathBuf {
-    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("limits-{name}"));
-    let _ = fs::remove_dir_all(&folder);
-    fs::create_dir_all(&folder).unwrap();
-    folder
 }
 
 fn text(simulator: &Simulator, data: &std::path::Path) -> String {
@@ -64,7 +57,7 @@ const ON_FILE: &str = "
 
 impl Followed {
     async fn start(name: &str) -> Self {
-        let folder = folder(name);
+        let folder = scratch::folder(name);
         let data = folder.join("data");
         let made = keys(
             &data,
@@ -300,7 +293,7 @@ async fn limits_of_the_file_are_listed_with_every_field() {
 
 #[tokio::test]
 async fn a_hard_limit_on_money_demands_a_ledger_that_lasts() {
-    let folder = folder("no-durability");
+    let folder = scratch::folder("no-durability");
     let data = folder.join("data");
     let made = keys(
         &data,

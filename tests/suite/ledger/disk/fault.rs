@@ -20,9 +20,9 @@ use tonic_health::pb::health_client::HealthClient;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
 use super::PROMPTLY;
-use crate::ledger::{data, days, table};
+use crate::ledger::{days, table};
 use crate::support::posted::fetched;
-use crate::support::{Process, ask, collect, nobody};
+use crate::support::{Process, ask, collect, nobody, scratch};
 
 /// The size of the process's own file system.
 const SMALL: &str = "2m";
@@ -89,8 +89,7 @@ pub(super) struct Ongoing {
 
 impl Service {
     pub(super) async fn start(name: &str, fault: Fault, more: &str) -> Self {
-        let folder = data(name);
-        fs::create_dir_all(&folder).unwrap();
+        let folder = scratch::folder(name);
         let data = folder.join("data");
         let simulator = Simulator::start(Settings::default()).await.unwrap();
         let probes = nobody();

@@ -15,6 +15,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
+use crate::support::scratch;
+
 /// A certificate authority. Each one has a key of its own.
 pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
@@ -71,7 +73,7 @@ impl Authority {
 
     /// A file with its certificate.
     pub(crate) fn file(&self) -> PathBuf {
-        written("ca.pem", &self.pem())
+        scratch::file("ca.pem", &self.pem())
     }
 
     /// Issues a certificate.
@@ -222,7 +224,10 @@ impl Issued {
     /// Files with the certificate and with its key, in PEM.
     pub(crate) fn files(&self) -> (PathBuf, PathBuf) {
         let key = self.key();
-        (written("cert.pem", &self.pem), written("key.pem", &key))
+        (
+            scratch::file("cert.pem", &self.pem),
+            scratch::file("key.pem", &key),
+        )
     }
 }
 
@@ -246,14 +251,6 @@ fn fingerprint(der: &[u8]) -> String {
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect()
-}
-
-/// A file of its own among those of the tests.
-fn written(name: &str, text: &str) -> PathBuf {
-    let name = format!("{}-{}-{name}", std::process::id(), next_number());
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
-    std::fs::write(&path, text).unwrap();
-    path
 }
 
 /// Another number each time.
