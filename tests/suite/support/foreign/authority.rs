@@ -73,7 +73,7 @@ impl Authority {
 
     /// A file with its certificate.
     pub(crate) fn file(&self) -> PathBuf {
-        scratch::file("ca.pem", &self.pem())
+        scratch::file("ca.pem", self.pem())
     }
 
     /// Issues a certificate.
