@@ -182,10 +182,8 @@ fn a_store_that_is_not_there_is_named_and_not_made_to_look_into_it() {
 
 #[test]
 fn a_key_that_cannot_be_made_leaves_no_store_behind() {
-    let data = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("admin-no-key");
-    let taken = data.with_extension("taken");
-    let _ = std::fs::remove_dir_all(&data);
-    std::fs::write(&taken, "").unwrap();
+    let data = scratch::path("data");
+    let taken = scratch::file("taken", "");
     let taken = taken.to_str().unwrap();
 
     let nobodys: &[&str] = &["create", "--caller", "nobody"];
