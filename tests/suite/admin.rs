@@ -16,6 +16,7 @@ mod streams;
 pub(crate) mod support;
 mod unknown;
 mod unknown_killed;
+mod unknown_killed_service;
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
