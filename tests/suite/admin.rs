@@ -17,6 +17,7 @@ pub(crate) mod support;
 mod unknown;
 mod unknown_killed;
 mod unknown_killed_service;
+mod warned;
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
