@@ -4,11 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::header::{
+    ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, VARY, WWW_AUTHENTICATE,
+};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use tokio::time::Instant;
 
 use crate::error::{Code, Error};
+use crate::telemetry::gzip::{gzip, reads_gzip};
 
 use super::liveness::Pulse;
 
@@ -81,14 +84,27 @@ pub(super) fn answer<B>(
             if let Err(error) = may_scrape() {
                 return Some(refused(&error));
             }
-            let mut response = Response::new(Bytes::from((health.metrics)()));
-            let headers = response.headers_mut();
-            headers.insert(CONTENT_TYPE, METRICS_TYPE);
-            response
+            scraped((health.metrics)(), reads_gzip(request.headers()))
         }
         "/livez" => verdict(health.is_alive(Instant::now()), "no core answers"),
         _ => verdict(health.is_ready.load(Ordering::Acquire), "not ready"),
     })
+}
+
+/// The answer to a scrape. With hundreds of scenarios the text is large, and most of it repeats.
+fn scraped(text: String, is_packed: bool) -> Response<Bytes> {
+    let body = match is_packed {
+        true => Bytes::from(gzip(text.as_bytes())),
+        false => Bytes::from(text),
+    };
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, METRICS_TYPE);
+    headers.insert(VARY, ACCEPT_ENCODING.into());
+    if is_packed {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    response
 }
 
 /// The answer to a request whose credential is missing, is not accepted, or does not allow it.

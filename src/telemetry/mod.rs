@@ -3,6 +3,7 @@
 mod divergence;
 pub mod export;
 pub mod facts;
+pub mod gzip;
 mod ids;
 mod log_writer;
 pub mod logging;

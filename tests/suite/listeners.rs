@@ -1,7 +1,9 @@
 //! What does each listener serve: the one for callers, the one for operators, the one for probes?
 
+use std::io::Read as _;
 use std::net::SocketAddr;
 
+use flate2::read::GzDecoder;
 use modelway::grpc::v1::ListBreakersRequest;
 use modelway::grpc::v1::generation_service_client::GenerationServiceClient;
 use modelway::grpc::v1::operations_service_client::OperationsServiceClient;
@@ -19,6 +21,7 @@ use tonic_reflection::pb::v1::ServerReflectionRequest;
 use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 
+use crate::support::scraped::Scraped;
 use crate::support::{Gateway, ONE_MODEL, ask, program, scratch};
 
 const ANY_PORT: &str = "[probes]\nlisten = '127.0.0.1:0'\n";
@@ -55,6 +58,55 @@ async fn health(address: SocketAddr, service: &str) -> Result<ServingStatus, Cod
     match client.check(request).await {
         Ok(response) => Ok(response.into_inner().status()),
         Err(status) => Err(status.code()),
+    }
+}
+
+#[tokio::test]
+async fn a_scrape_is_compressed_for_who_reads_gzip_and_plain_text_for_everybody() {
+    /// What Prometheus sends: first what it likes best, which is not written here.
+    const ACCEPT: &str =
+        "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.1";
+    const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+    let gateway = start("").await;
+    for address in [tcp(&gateway.probes), tcp(&gateway.admin)] {
+        let url = format!("http://{address}/metrics");
+        let client = reqwest::Client::new();
+        let asked = async |encoding: Option<&str>| {
+            let mut request = client.get(&url).header("accept", ACCEPT);
+            if let Some(encoding) = encoding {
+                request = request.header("accept-encoding", encoding);
+            }
+            let answer = request.send().await.unwrap();
+            assert_eq!(answer.status(), 200);
+            assert_eq!(answer.headers()["content-type"], TEXT);
+            assert_eq!(answer.headers()["vary"], "accept-encoding");
+            let encoding = answer.headers().get("content-encoding").cloned();
+            let length = answer.headers()["content-length"].clone();
+            let body = answer.bytes().await.unwrap();
+            assert_eq!(length, body.len().to_string());
+            (encoding.map(|it| it.to_str().unwrap().to_owned()), body)
+        };
+
+        let (none, plain) = asked(None).await;
+        let (refused, _) = asked(Some("br, gzip;q=0")).await;
+        let (gzip, packed) = asked(Some("zstd, gzip, deflate")).await;
+
+        assert_eq!([none, refused, gzip], [None, None, Some("gzip".to_owned())]);
+        let mut text = String::new();
+        GzDecoder::new(&*packed).read_to_string(&mut text).unwrap();
+        println!(
+            "a scrape: {} bytes, compressed {}",
+            plain.len(),
+            packed.len()
+        );
+        assert!(packed.len() * 5 < plain.len());
+        let scraped = [text, String::from_utf8(plain.to_vec()).unwrap()];
+        let [packed, plain] = scraped.map(|text| Scraped::read(&text));
+        assert_eq!(packed.metrics(), plain.metrics());
+        let head = client.head(&url).header("accept-encoding", "gzip");
+        let head = head.send().await.unwrap();
+        assert_eq!(head.headers()["content-encoding"], "gzip");
+        assert_eq!(head.bytes().await.unwrap(), "");
     }
 }
 

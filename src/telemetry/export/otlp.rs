@@ -1,16 +1,14 @@
 //! How is one export spoken to a collector, over gRPC or over HTTP, and what does its answer mean?
 
-use std::io::Write as _;
 use std::time::Duration;
 
 use bytes::Bytes;
-use flate2::Compression as GzipLevel;
-use flate2::write::GzEncoder;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, TE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use prost::Message as _;
 
 use crate::outbound::{PostError, PostVersion, Posted, Poster, SetupError};
+use crate::telemetry::gzip::gzip;
 
 use super::settings::{Compression, Destination, OtlpSignal, Protocol};
 
@@ -134,13 +132,6 @@ fn grpc_method(signal: OtlpSignal) -> &'static str {
         OtlpSignal::Traces => "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
         OtlpSignal::Metrics => "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
     }
-}
-
-fn gzip(message: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), GzipLevel::fast());
-    // Writing to memory cannot fail.
-    let _ = encoder.write_all(message);
-    encoder.finish().unwrap_or_default()
 }
 
 /// A message as gRPC frames it.
