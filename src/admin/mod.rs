@@ -28,7 +28,7 @@ use crate::audit::{AuditDraft, AuditFailures, FailedLogins};
 use crate::identity::directory::complaints::list;
 use crate::identity::identities::Identities;
 use crate::identity::key::KeyHash;
-use crate::ledger::{Files, Ledger};
+use crate::ledger::{Files, Ledger, UsedRow};
 use crate::limits::book::{LimitBook, StoreLimits, UnusedLimits};
 use crate::limits::{Limits, Now, PriorUse};
 use crate::locked::locked;
@@ -59,6 +59,9 @@ pub const FOREIGN_CHANGE_BOUND: Duration = Duration::from_secs(1);
 /// Tells what was learned of the tokens of targets.
 pub type LearnedSource = Box<dyn Fn() -> Vec<LearnedTokens> + Send + Sync>;
 
+/// Is told of each attempt whose cost became known after its end, and by how many nano-USD what is known of it grew.
+pub type LateCostListener = Box<dyn Fn(&UsedRow, i64) + Send + Sync>;
+
 /// Called after every change of the store, whoever made it.
 pub type Follower = Box<dyn Fn(&StoreObjects) + Send + Sync>;
 
@@ -84,6 +87,7 @@ pub struct Administration {
     books: OnceLock<Books>,
     /// Tells what was learned of the tokens of targets, which is kept here.
     learned: OnceLock<LearnedSource>,
+    late_costs: OnceLock<LateCostListener>,
     /// Where another process may write down what calls have used.
     ledger_files: Option<Files>,
     follower: OnceLock<Follower>,
@@ -128,6 +132,7 @@ impl Administration {
             prices,
             books: OnceLock::new(),
             learned: OnceLock::new(),
+            late_costs: OnceLock::new(),
             ledger_files: None,
             store,
             identities,
@@ -170,6 +175,11 @@ impl Administration {
     /// call is served.
     pub fn keep_books(&self, ledger: Ledger, limits: Limits) {
         let _ = self.books.set(Books { ledger, limits });
+    }
+
+    /// Sets the function that is told of costs that become known late.
+    pub fn tell_late_costs(&self, listener: LateCostListener) {
+        let _ = self.late_costs.set(listener);
     }
 
     /// Sets the function that returns what was learned of the tokens of targets. [`Administration::write_learned`] keeps that

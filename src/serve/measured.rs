@@ -232,6 +232,17 @@ pub(super) fn show_audit(metrics: &Metrics, administration: Arc<Administration>)
     });
 }
 
+/// Counts costs that become known late.
+pub(super) fn count_late_costs(metrics: &Arc<Metrics>, administration: &Administration) {
+    // The metrics ask the administration at each scrape, and so keep it.
+    let metrics = Arc::downgrade(metrics);
+    administration.tell_late_costs(Box::new(move |used, added_nanos| {
+        if let Some(metrics) = metrics.upgrade() {
+            metrics.record_late_cost(used, added_nanos);
+        }
+    }));
+}
+
 /// Shows what became of lines of the log.
 pub(super) fn show_log(metrics: &Metrics, counters: Arc<LogCounters>) {
     metrics.ask(move |readings| {

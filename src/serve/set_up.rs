@@ -143,6 +143,7 @@ impl Service {
         measured::show_limits(&metrics, limits.clone(), Arc::clone(notice_sender.counts()));
         if let Some(administration) = &administration {
             measured::show_audit(&metrics, Arc::clone(administration));
+            measured::count_late_costs(&metrics, administration);
         }
         measured::show_log(&metrics, Arc::clone(call_log.counters()));
         measured::show_ledger(&metrics, ledger.clone());

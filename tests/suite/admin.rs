@@ -5,6 +5,7 @@ mod command;
 mod expected;
 mod hostile;
 mod last_use;
+mod late_price;
 mod limits;
 mod mid_flight;
 mod price_commands;

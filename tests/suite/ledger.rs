@@ -1,7 +1,7 @@
 //! Is everything that was sent written down, at what it cost, and nothing else?
 
 mod canaries;
-mod clocks;
+pub(crate) mod clocks;
 mod compared;
 mod disk;
 mod kills;

@@ -10,7 +10,7 @@ use crate::audit::{AuditDraft, Subject};
 use crate::calendar::unix_us;
 use crate::check::Faults;
 use crate::ledger::{
-    CorrectedAttempt, CorrectedCost, LedgerUnavailable, UnpricedAttempt, UnpricedTime,
+    CorrectedAttempt, CorrectedCost, LedgerUnavailable, UnpricedAttempt, UnpricedTime, UsedRow,
 };
 use crate::limits::{LateCost, Now};
 use crate::money::{Cost, CostSource, PriceVersion, price_again};
@@ -98,7 +98,12 @@ impl Administration {
                     is_told = true;
                     self.store.record(event(by, wish, &time, None, now))?;
                 }
-                books.apply(&known, wish.dry_run, &mut done, clock)?;
+                let late = books.apply(&known, wish.dry_run, &mut done, clock)?;
+                if let Some(told) = self.late_costs.get() {
+                    for (used, added_nanos) in late {
+                        told(used, added_nanos);
+                    }
+                }
                 after = page.last;
                 if after.is_none() {
                     break;
@@ -150,14 +155,15 @@ impl Administration {
 }
 
 impl Books {
-    /// Writes down what these attempts cost, and has the limits count it.
-    fn apply(
+    /// Writes down what these attempts cost, and has the limits count it. By how many nano-USD the cost of each has grown;
+    /// nothing has if it is a dry run.
+    fn apply<'k>(
         &self,
-        known: &[(UnpricedAttempt, Cost)],
+        known: &'k [(UnpricedAttempt, Cost)],
         dry_run: bool,
         done: &mut PricedUnknown,
         clock: &dyn Fn() -> Now,
-    ) -> Result<(), AdminError> {
+    ) -> Result<Vec<(&'k UsedRow, i64)>, AdminError> {
         let corrected = known.iter().map(|(attempt, cost)| CorrectedAttempt {
             call_id: attempt.call_id,
             number: attempt.number,
@@ -186,22 +192,25 @@ impl Books {
             done.added_nanos = done.added_nanos.saturating_add(added.added_nanos);
         }
         if dry_run {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let known: HashMap<_, _> = known
             .iter()
             .map(|known| ((known.0.call_id, known.0.number), known))
             .collect();
-        let late: Vec<_> = added
-            .iter()
-            .filter_map(|added| known.get(&(added.call_id, added.number)))
-            .map(|(attempt, cost)| LateCost {
+        let (mut late, mut grown) = (Vec::new(), Vec::new());
+        for added in &added {
+            let Some((attempt, cost)) = known.get(&(added.call_id, added.number)) else {
+                continue;
+            };
+            late.push(LateCost {
                 used: attempt.used.clone(),
                 nanos: cost.nanos(),
-            })
-            .collect();
+            });
+            grown.push((&attempt.used, added.added_nanos));
+        }
         self.limits.correct(&late, clock());
-        Ok(())
+        Ok(grown)
     }
 }
 

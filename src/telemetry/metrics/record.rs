@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use crate::chat::Usage;
 use crate::error::{Billing, LimitUnit};
+use crate::ledger::UsedRow;
 use crate::money::{Cost, CostSource};
 use crate::telemetry::facts::{AskedFor, AttemptFacts, CallFacts};
 use crate::trail::{AttemptRecord, CallEnd, Outcome, Skip};
@@ -107,6 +108,30 @@ impl Metrics {
         }
         if record.usage.is_some_and(|usage| usage.is_contradictory) {
             of.usage_contradictory.increment();
+        }
+    }
+
+    /// Counts by how many nano-USD the cost of an attempt has grown, since its price became known after its end. What is not
+    /// shown any more is not counted.
+    pub fn record_late_cost(&self, used: &UsedRow, added_nanos: i64) {
+        let added = u64::try_from(added_nanos).unwrap_or(0);
+        let is_wasted = used.unpriced.is_some_and(|unpriced| unpriced.is_wasted);
+        let tables = self.tables();
+        if let Some(of) = tables.models.get(&*used.model)
+            && let Some(sum) = of.cost.at([usize::from(is_wasted)])
+        {
+            sum.add(added);
+        }
+        let scenario = match &*used.scenario {
+            "" => DIRECT,
+            scenario => scenario,
+        };
+        let caller = || used.account.caller.to_string();
+        let group = tables.groups().of(caller, &used.labels);
+        if let Some(of) = tables.scenarios.get(scenario)
+            && let Some(calls) = of.calls.get(group)
+        {
+            calls.cost.add(added);
         }
     }
 

@@ -17,21 +17,21 @@ use crate::support::{Process, ask, collect, scratch};
 const HOUR: i64 = 3_600;
 
 /// A program whose clock is set by the seconds in a file.
-struct Clock {
+pub(crate) struct Clock {
     library: PathBuf,
     step: PathBuf,
 }
 
 impl Clock {
     /// `None` where there is no compiler for what sets the clock.
-    fn new() -> Option<Self> {
+    pub(crate) fn new() -> Option<Self> {
         let library = stepped()?;
         let step = scratch::file("step", 0_i64.to_ne_bytes());
         Some(Self { library, step })
     }
 
     /// Sets it to this many seconds after the true time.
-    fn step(&self, seconds: i64) {
+    pub(crate) fn step(&self, seconds: i64) {
         step_to(&self.step, seconds);
     }
 
@@ -41,7 +41,7 @@ impl Clock {
         self.step(second - i64::try_from(now.as_secs()).unwrap());
     }
 
-    fn serve(&self, config: &Path) -> Process {
+    pub(crate) fn serve(&self, config: &Path) -> Process {
         let variables = [
             ("LD_PRELOAD", self.library.to_str().unwrap()),
             ("CLOCK_STEP", self.step.to_str().unwrap()),
