@@ -3,6 +3,7 @@
 //! Each test prints its part of the matrix: a line for each ending, a column for each wire format.
 
 mod left;
+mod refused;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
