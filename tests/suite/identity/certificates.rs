@@ -5,6 +5,9 @@ use modelway::grpc::v1::generation_service_client::GenerationServiceClient;
 use modelway::grpc::v1::{CredentialKind, WhoAmIRequest};
 use modelway::simulator::{Behaviour, Settings, Simulator};
 use rcgen::SanType;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 use tonic::Request;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity};
 
@@ -286,6 +289,79 @@ async fn a_certificate_with_odd_names_names_exactly_whom_it_names_or_nobody() {
     }
     let plain = service.clients.client_with(Vec::new(), "a");
     assert_eq!(service.who(Some(&plain), None).await, a);
+}
+
+/// Contents of the extension for alternative names that are lists, as TLS demands, but none of names.
+const UNREADABLE: [(&str, &[u8]); 6] = [
+    ("a name that is longer than it", b"\x30\x03\x86\x7fa"),
+    ("a name without a length", b"\x30\x01\x86"),
+    ("a list of a number", b"\x30\x03\x02\x01\x07"),
+    ("a kind of name that there is not", b"\x30\x03\x8f\x01a"),
+    ("a URI that is not ASCII", b"\x30\x04\x86\x02\xc3\xa4"),
+    (
+        "a name beside one that cannot be read",
+        b"\x30\x14\x86\x0fspiffe://prod/a\x86\x7fx",
+    ),
+];
+
+/// Contents that are no list.
+const NO_LISTS: [(&str, &[u8]); 6] = [
+    ("nothing", b""),
+    ("no DER", b"spiffe://prod/a"),
+    ("a list that is longer than it", b"\x30\x7f\x86\x01a"),
+    ("a list without a length", b"\x30\x80\x86\x01a\x00\x00"),
+    (
+        "a length of eight bytes",
+        b"\x30\x88\xff\xff\xff\xff\xff\xff\xff\xff",
+    ),
+    ("a list and more behind it", b"\x30\x03\x86\x01ajunk"),
+];
+
+#[tokio::test]
+async fn a_certificate_whose_alternative_names_cannot_be_read_names_nobody_and_does_no_harm() {
+    let more = [
+        "[auth]\nanonymous = 'local'\nmtls = { pattern = 'spiffe://prod/ns/*/sa/{caller}' }\n",
+        &caller(
+            "a",
+            "bindings = [{ certificate = { san = 'spiffe://prod/a' } }, { certificate = { common_name = 'a' } }]",
+        ),
+    ]
+    .concat();
+    let service = Mutual::start(&more).await;
+
+    for (what, content) in UNREADABLE {
+        let client = service.clients.client_with_raw_names(content, "a");
+
+        // Neither by its common name nor as somebody without a credential.
+        let who = service.who(Some(&client), None).await;
+        assert_eq!(who, invalid("invalid"), "{what}");
+    }
+    for (what, content) in NO_LISTS {
+        let client = service.clients.client_with_raw_names(content, "a");
+        let tls = TlsConnector::from(service.servers.client_that_shows(&client));
+        let socket = TcpStream::connect(service.gateway.address).await.unwrap();
+
+        // A client may have finished the handshake before the service has seen its certificate.
+        let refused = async {
+            let localhost = "localhost".try_into().unwrap();
+            let mut stream = tls.connect(localhost, socket).await?;
+            stream.read_u8().await
+        };
+        let refused = refused.await.unwrap_err().to_string();
+        assert!(refused.contains("BadCertificate"), "{what}: {refused}");
+    }
+    let refused = service.gateway.scraped().sum(
+        "modelway_credentials_refused_total",
+        &[("cause", "unknown_certificate")],
+    );
+    println!(
+        "certificates whose alternative names cannot be read: {refused}, that are malformed: {}, believed: 0",
+        NO_LISTS.len()
+    );
+    assert_eq!(refused, UNREADABLE.len() as f64);
+    let plain = service.clients.client_with(Vec::new(), "a");
+    let who = service.who(Some(&plain), None).await;
+    assert_eq!(who, ok("a", CredentialKind::Certificate));
 }
 
 #[tokio::test]

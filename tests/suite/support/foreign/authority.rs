@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair, KeyUsagePurpose, SanType, date_time_ymd,
+    BasicConstraints, CertificateParams, CertifiedIssuer, CustomExtension, DnType,
+    ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, SanType, date_time_ymd,
 };
 use ring::digest::{SHA256, digest};
 use rustls::crypto;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 use crate::support::scratch;
@@ -134,7 +135,25 @@ impl Authority {
 
     /// Issues a certificate to a client with these alternative names of any kind, and this common name.
     pub(crate) fn client_with(&self, names: Vec<SanType>, common_name: &str) -> Issued {
+        self.client_of(CertificateParams::default(), names, common_name)
+    }
+
+    /// Issues a certificate to a client whose extension for alternative names has this content, whatever it is, and with
+    /// this common name.
+    pub(crate) fn client_with_raw_names(&self, content: &[u8], common_name: &str) -> Issued {
+        // The extension of alternative names (RFC 5280, section 4.2.1.6).
+        let names = CustomExtension::from_oid_content(&[2, 5, 29, 17], content.to_vec());
         let mut params = CertificateParams::default();
+        params.custom_extensions = vec![names];
+        self.client_of(params, Vec::new(), common_name)
+    }
+
+    fn client_of(
+        &self,
+        mut params: CertificateParams,
+        names: Vec<SanType>,
+        common_name: &str,
+    ) -> Issued {
         params
             .distinguished_name
             .push(DnType::CommonName, common_name);
@@ -186,6 +205,22 @@ impl Authority {
             .iter()
             .map(|name| name.as_bytes().to_vec())
             .collect();
+        Arc::new(config)
+    }
+
+    /// How a client speaks TLS that believes this authority alone, and shows a certificate that it has not looked into.
+    pub(crate) fn client_that_shows(&self, client: &Issued) -> Arc<ClientConfig> {
+        let provider = Arc::new(crypto::ring::default_provider());
+        let mut roots = RootCertStore::empty();
+        roots.add(self.der()).unwrap();
+        let key = PrivateKeyDer::Pkcs8(client.key.serialize_der().into());
+        let key = crypto::ring::sign::any_supported_type(&key).unwrap();
+        let shown = CertifiedKey::new(client.chain.clone(), key);
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(shown)));
         Arc::new(config)
     }
 
