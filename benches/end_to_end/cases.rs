@@ -140,6 +140,7 @@ pub(crate) fn request(to: Role, scenario: &str, model: &str, kind: Kind) -> v1::
         Role::Floor => ("", model),
         Role::Gateway
         | Role::Keyed
+        | Role::Tokened
         | Role::Observed
         | Role::Simulator
         | Role::Front

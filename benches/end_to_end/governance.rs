@@ -1,15 +1,10 @@
 //! What does governance cost? Modelway with identity, limits and a ledger, and with each of them, beside one with none.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
-use std::sync::OnceLock;
-
-use modelway::identity::key::{KeyKind, NewKey};
-use ring::rand::SystemRandom;
-use secrecy::ExposeSecret as _;
 
 use super::cases::{CASES, Case, Kind};
+use super::credentials::{Credentials, ISSUER};
 use super::process::Process;
 use super::report::Effort;
 use super::roles::{Layout, Role};
@@ -27,10 +22,15 @@ const GOAL_KIB: f64 = 1.0;
 /// Rounds of a full measurement: in each, every server is measured on the way there and on the way back.
 const ROUNDS: usize = 8;
 
+/// The file with the keys of the issuer, in the directory of a server.
+const JWKS: &str = "keys.json";
+
 /// What each server has. The first has nothing, the last one everything.
-const SERVERS: [(&str, &str); 8] = [
+const SERVERS: [(&str, &str); 9] = [
     ("nothing", ""),
     ("identity by key", "key"),
+    // It is verified once, and then known for a minute.
+    ("identity by token", "token"),
     ("limit: requests", "requests"),
     ("limit: open calls", "open"),
     ("ledger (process)", "ledger"),
@@ -40,39 +40,23 @@ const SERVERS: [(&str, &str); 8] = [
     ("all of it", "key requests open money ledger"),
 ];
 
-/// The key that calls show to servers that ask for one.
-static KEY: OnceLock<NewKey> = OnceLock::new();
-
-fn key() -> Result<&'static NewKey, Failed> {
-    if KEY.get().is_none() {
-        let key = NewKey::make(KeyKind::Data, &SystemRandom::new());
-        // Nobody else sets it.
-        let _ = KEY.set(key.map_err(|_| "no random numbers")?);
-    }
-    KEY.get().ok_or_else(|| "no key".into())
-}
-
-/// The message with the key that this server asks for.
-pub(crate) fn credited<T>(role: Role, message: T) -> tonic::Request<T> {
-    let mut request = tonic::Request::new(message);
-    if role == Role::Keyed
-        && let Some(key) = KEY.get()
-        && let Ok(value) = format!("Bearer {}", key.secret.expose_secret()).parse()
-    {
-        request.metadata_mut().insert("authorization", value);
-    }
-    request
-}
-
 /// The tables of a configuration with these features: `hash` is that of the key.
 pub(crate) fn tables(features: &str, hash: &str, directory: &str) -> String {
     let has = |feature| features.split(' ').any(|other| other == feature);
     let mut text = String::new();
     let mut table = |table: &str| text.push_str(table);
-    if has("key") {
+    if has("key") || has("token") {
         table(
             "[[accounts]]\nid = \"shop\"\nkind = \"team\"\n[[accounts]]\nid = \"bench\"\nkind = \"caller\"\nparent = \"shop\"\n",
         );
+    }
+    if has("token") {
+        table(&format!(
+            "bindings = [{{ token = {{ issuer = \"bench\", subject = \"bench\" }} }}]\n[[auth.issuers]]\nname = \"bench\"\n\
+             issuer = \"{ISSUER}\"\naudience = [\"modelway\"]\njwks = \"file:{directory}/{JWKS}\"\n"
+        ));
+    }
+    if has("key") {
         table(&format!(
             "[[keys]]\nid = \"bench-1\"\naccount = \"bench\"\nsha256 = \"{hash}\"\n"
         ));
@@ -98,20 +82,19 @@ fn start(simulator: &Process, number: usize, features: &str) -> Result<(Process,
     let name = format!("modelway-bench-{}-{number}", std::process::id());
     let directory = std::env::temp_dir().join(name);
     fs::create_dir_all(&directory)?;
-    let hash = key()?.hash.as_bytes().iter();
-    let mut digits = String::new();
-    for byte in hash {
-        // Writing to a String cannot fail.
-        let _ = write!(digits, "{byte:02x}");
-    }
+    let credentials = Credentials::of_process()?;
+    fs::write(directory.join(JWKS), &credentials.jwks)?;
     let upstream = format!(
-        "{}#{features}#{digits}#{}",
+        "{}#{features}#{}#{}",
         simulator.address,
+        credentials.key_hash,
         directory.display()
     );
-    let role = match features.contains("key") {
-        true => Role::Keyed,
-        false => Role::Gateway,
+    let has = |feature| features.split(' ').any(|other| other == feature);
+    let role = match (has("key"), has("token")) {
+        (true, _) => Role::Keyed,
+        (false, true) => Role::Tokened,
+        (false, false) => Role::Gateway,
     };
     let process = Process::start(role, Layout::PerCore, &upstream)?;
     Ok((process, directory))

@@ -11,7 +11,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use super::Failed;
 use super::cases::{Case, Kind};
-use super::governance::credited;
+use super::credentials::credited;
 use super::process::Process;
 use super::roles::Role;
 

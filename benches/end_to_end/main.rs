@@ -6,6 +6,7 @@
 //! are interleaved so that a busy minute falls on both.
 
 mod cases;
+mod credentials;
 mod floor;
 mod front;
 mod gateway;

@@ -3,7 +3,7 @@
 use modelway::grpc::v1::stream_generate_response::Event;
 
 use super::cases::{IDLE, Kind, OTHERS, request};
-use super::governance::credited;
+use super::credentials::credited;
 use super::process::{Process, Processes};
 use super::report::{Effort, Goal, Rows};
 use super::roles::Layout;

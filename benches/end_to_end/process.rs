@@ -24,6 +24,7 @@ impl Process {
             Role::Floor => "floor",
             Role::Gateway => "gateway",
             Role::Keyed => "keyed",
+            Role::Tokened => "tokened",
             Role::Observed => "observed",
             Role::Front => "front",
             Role::Sink => "sink",

@@ -21,6 +21,8 @@ pub(crate) enum Role {
     Gateway,
     /// Modelway that asks its callers for a key.
     Keyed,
+    /// Modelway that asks its callers for a signed token.
+    Tokened,
     /// Modelway with all its telemetry, which goes to the sink.
     Observed,
     /// What speaks TLS for the provider.
@@ -73,7 +75,9 @@ impl Role {
                 std::future::pending().await
             }
             Self::Floor => floor::serve(layout, upstream).await,
-            Self::Gateway | Self::Keyed | Self::Observed => gateway::serve(layout, upstream).await,
+            Self::Gateway | Self::Keyed | Self::Tokened | Self::Observed => {
+                gateway::serve(layout, upstream).await
+            }
             Self::Sink => telemetry::sink().await,
             Self::Front => front::serve(upstream).await,
         }
