@@ -24,7 +24,8 @@ pub(super) struct InternedNames {
     texts: HashMap<Arc<str>, i64>,
     windows: HashMap<Arc<str>, i64>,
     targets: HashMap<TargetName, i64>,
-    label_sets: HashMap<Box<str>, i64>,
+    /// By the account whose calls bring it.
+    label_sets: HashMap<(i64, Box<str>), i64>,
     /// Under which label set the sums count another one.
     summed: HashMap<i64, i64>,
     /// The values of labels that are summed up one by one; `None`: not read yet.
@@ -128,16 +129,17 @@ impl InternedNames {
         if labels.is_empty() {
             return Ok(0);
         }
-        let text = spelled(labels);
-        if let Some(id) = self.label_sets.get(text.as_str()) {
+        let key = (account, spelled(labels).into_boxed_str());
+        if let Some(id) = self.label_sets.get(&key) {
             return Ok(*id);
         }
-        let known = label_set_of(&text, &mut file.prepare_cached(SELECT_LABELS)?)?;
+        let (_, text) = &key;
+        let known = label_set_of(text, account, &mut file.prepare_cached(SELECT_LABELS)?)?;
         let id = match known {
             Some(id) => id,
-            None => self.new_label_set(file, labels, &text, account)?,
+            None => self.new_label_set(file, labels, text, account)?,
         };
-        bounded(&mut self.label_sets).insert(text.into(), id);
+        bounded(&mut self.label_sets).insert(key, id);
         Ok(id)
     }
 
@@ -169,7 +171,8 @@ impl InternedNames {
             return insert(text, None);
         }
         let text_of_sum = spelled(&summed);
-        let known = label_set_of(&text_of_sum, &mut file.prepare_cached(SELECT_LABELS)?)?;
+        let mut select = file.prepare_cached(SELECT_LABELS)?;
+        let known = label_set_of(&text_of_sum, account, &mut select)?;
         let sum = match known {
             Some(id) => id,
             None => insert(&text_of_sum, None)?,
@@ -220,15 +223,19 @@ fn interned(
     Ok(id)
 }
 
-const SELECT_LABELS: &str = "SELECT id FROM label_sets WHERE text = ?1";
+/// The label set that stands for a text in calls of an account: its own if it has one, or else the one that is summed up as
+/// itself, which other accounts may have brought.
+const SELECT_LABELS: &str = "\
+    SELECT id FROM label_sets WHERE text = ?1 AND (account = ?2 OR id = summed) ORDER BY account = ?2 DESC LIMIT 1";
 
 /// A label set that is summed up as itself, unless another one is given. Ids grow from 1, since 0 is the empty set.
 const INSERT_LABELS: &str = "\
     INSERT INTO label_sets (id, text, summed, account)
     SELECT max(id) + 1, ?1, coalesce(?2, max(id) + 1), ?3 FROM label_sets";
 
-fn label_set_of(text: &str, select: &mut CachedStatement<'_>) -> Result<Option<i64>> {
-    select.query_row([text], |row| row.get(0)).optional()
+fn label_set_of(text: &str, account: i64, select: &mut CachedStatement<'_>) -> Result<Option<i64>> {
+    let id = select.query_row(params![text, account], |row| row.get(0));
+    id.optional()
 }
 
 /// Labels as a JSON object.
@@ -305,5 +312,36 @@ mod tests {
         assert_eq!(summed(late), r#"{"run":"(other)"}"#);
         assert_eq!(summed(later), r#"{"run":"(other)"}"#);
         assert_eq!(summed(early), r#"{"run":"7"}"#);
+    }
+
+    #[test]
+    fn what_an_account_without_room_brings_first_is_told_apart_for_those_who_have_room() {
+        let file = file();
+        let mut names = InternedNames::default();
+        let summed = |id: i64| {
+            let select = "SELECT s.text FROM label_sets l JOIN label_sets s ON s.id = l.summed WHERE l.id = ?1";
+            let text: String = file.query_row(select, [id], |row| row.get(0)).unwrap();
+            text
+        };
+        for value in 0..MOST_VALUES {
+            names.label_set(&file, &labels(value), 1).unwrap();
+        }
+
+        let first = names.label_set(&file, &labels("late"), 1).unwrap();
+        let with_room = names.label_set(&file, &labels("late"), 2).unwrap();
+        let of_a_third = names.label_set(&file, &labels("late"), 3).unwrap();
+
+        assert_eq!(summed(first), r#"{"run":"(other)"}"#);
+        assert_eq!(summed(with_room), r#"{"run":"late"}"#);
+        assert_eq!(of_a_third, with_room);
+        // Each goes on as it began, also after a restart.
+        for _ in 0..2 {
+            assert_eq!(names.label_set(&file, &labels("late"), 1).unwrap(), first);
+            assert_eq!(
+                names.label_set(&file, &labels("late"), 2).unwrap(),
+                with_room
+            );
+            names.forget();
+        }
     }
 }

@@ -84,12 +84,13 @@ fn merge_attached(usage: &mut Connection, day: Day) -> rusqlite::Result<()> {
              SELECT model, provider, provider_model FROM day.targets WHERE true ON CONFLICT DO NOTHING;
          INSERT INTO main.windows (text)
              SELECT text FROM day.windows WHERE id IN (SELECT windows FROM day.spend_slots) ON CONFLICT DO NOTHING;
-         -- Only sets under which something is summed up: they stand for themselves.
+         -- Only sets under which something is summed up: they stand for themselves. A repaired file may have two of a text.
          INSERT INTO main.label_sets (id, text, summed)
              SELECT n, text, n FROM (
                  SELECT text, (SELECT max(id) FROM main.label_sets) + row_number() OVER () AS n
                  FROM day.label_sets
-                 WHERE id = summed AND text NOT IN (SELECT text FROM main.label_sets));",
+                 WHERE id = summed AND text NOT IN (SELECT text FROM main.label_sets)
+                 GROUP BY text);",
     )?;
     transaction.execute(
         "INSERT INTO main.merged_corrections

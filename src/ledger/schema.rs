@@ -379,7 +379,20 @@ SELECT call_id, number, CAST(1 AS INTEGER), CAST(0 AS INTEGER), target, kind, st
     CAST(NULL AS INTEGER), windows, CAST(0 AS INTEGER)
 FROM open_attempts o
 WHERE NOT EXISTS (SELECT 1 FROM settled_attempts s WHERE s.call_id = o.call_id AND s.number = o.number);
-")];
+"), "
+-- What one account brings when its room for values is used up counts as `(other)` for that account alone, so each may have a
+-- row of its own for the same labels.
+CREATE TABLE new_label_sets (
+    id      INTEGER PRIMARY KEY,
+    text    TEXT    NOT NULL,
+    summed  INTEGER NOT NULL,
+    account INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (text, account)
+) STRICT;
+INSERT INTO new_label_sets SELECT id, text, summed, account FROM label_sets;
+DROP TABLE label_sets;
+ALTER TABLE new_label_sets RENAME TO label_sets;
+"];
 
 /// Why the tables of a file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -537,6 +550,27 @@ mod tests {
         assert_eq!(count("SELECT count(*) FROM calls").unwrap(), 3);
         assert_eq!(count("SELECT count(*) FROM settled_calls").unwrap(), 2);
         assert_eq!(count("SELECT count(*) FROM open_attempts").unwrap(), 3);
+    }
+
+    #[test]
+    fn label_sets_of_a_file_of_the_fourth_version_keep_their_integers() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(&MIGRATIONS[..4].concat()).unwrap();
+        connection
+            .execute_batch("INSERT INTO label_sets VALUES (1, 'a', 1, 7), (2, 'b', 1, 7)")
+            .unwrap();
+        let set = |name: &str, value: i64| connection.pragma_update(None, name, value).unwrap();
+        set("application_id", APPLICATION_ID);
+        set("user_version", 4);
+
+        migrate(&mut connection).unwrap();
+
+        let sets = "SELECT group_concat(format('%s %s %s %s', id, text, summed, account), ', ') FROM label_sets";
+        let sets: String = connection.query_row(sets, [], |row| row.get(0)).unwrap();
+        assert_eq!(sets, "0 {} 0 0, 1 a 1 7, 2 b 1 7");
+        connection
+            .execute_batch("INSERT INTO label_sets VALUES (3, 'b', 3, 8)")
+            .unwrap();
     }
 
     #[test]
