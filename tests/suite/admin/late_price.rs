@@ -20,12 +20,11 @@ use prost_types::Timestamp;
 use tonic::Request;
 use tonic::transport::Channel;
 
-use crate::clocks::file;
 use crate::ledger::clocks::Clock;
-use crate::ledger::{data, table};
+use crate::ledger::table;
 use crate::support::foreign::host::Host;
 use crate::support::scraped::Scraped;
-use crate::support::{Process, ask, collect, nobody, until};
+use crate::support::{Process, ask, collect, nobody, scratch, until};
 
 use super::support::{ALL, AdminClient, authorized, caller, client_at, keys, secret_of};
 
@@ -149,7 +148,7 @@ struct Service {
 
 impl Service {
     async fn start(clock: &Clock, host: &Host) -> Self {
-        let data = data("late-price");
+        let data = scratch::path("data");
         let actions = ALL.map(|action| action.as_str_name().trim_start_matches("ACTION_"));
         let actions = actions.iter().flat_map(|action| ["--admin", action]);
         let arguments: Vec<_> = ["create", "--caller", "ops"]
@@ -158,7 +157,7 @@ impl Service {
             .collect();
         let ops = secret_of(&keys(&data, &arguments));
         let admin_address = nobody();
-        let config = file("late-price.toml", config(&data, host, admin_address));
+        let config = scratch::file("modelway.toml", config(&data, host, admin_address));
         let process = clock.serve(&config);
         let channel = process.connect().await;
         let mut admin = client_at(&ListenAddress::Tcp(admin_address), &ops).await;
@@ -366,7 +365,7 @@ fn nanos_of(row: &UsageRow) -> i64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_price_that_comes_late_makes_the_same_money_known_at_every_place() {
-    let Some(clock) = Clock::new("late-price") else {
+    let Some(clock) = Clock::new() else {
         return;
     };
     let host = Host::start(|_, body| (200, "text/event-stream", answer(body))).await;

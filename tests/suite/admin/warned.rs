@@ -2,7 +2,7 @@
 //! the price: when the configuration is checked, at the start, and when it changes?
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use modelway::grpc::v1::caller_service_client::CallerServiceClient;
 use modelway::grpc::v1::generation_service_client::GenerationServiceClient;
@@ -11,7 +11,7 @@ use modelway::server::ListenAddress;
 use tonic::Code;
 use tonic::transport::Channel;
 
-use crate::support::{Process, ask, details, nobody, program, until};
+use crate::support::{Process, ask, details, nobody, program, scratch, until};
 
 use super::support::{client_at, keys, secret_of};
 
@@ -45,9 +45,7 @@ async fn generate(channel: &Channel) -> Result<(), (Code, String)> {
 
 #[tokio::test]
 async fn a_limit_on_money_waits_for_a_price_of_the_store_with_a_warning() {
-    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("admin-warned");
-    let _ = fs::remove_dir_all(&folder);
-    fs::create_dir_all(&folder).unwrap();
+    let folder = scratch::folder("warned");
     let (file, data, address) = (folder.join("modelway.toml"), folder.join("data"), nobody());
     let rest = format!(
         "[server]\npredrain = '0s'\n[admin]\nlisten = '{address}'\n[auth]\nanonymous = 'local'\n\

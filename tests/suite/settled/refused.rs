@@ -15,11 +15,11 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::{Cell, FORMATS, PRICE, WAYS, Way, compare, settled_rows};
-use crate::ledger::{data, found, table};
+use crate::ledger::{found, table};
 use crate::support::frames::{
     DATA, END_STREAM, GOAWAY, HEADERS, PREFACE, RST_STREAM, SETTINGS, frame,
 };
-use crate::support::{Gateway, Method, Timerless, ask};
+use crate::support::{Gateway, Method, Timerless, ask, scratch};
 
 /// The codes of RFC 9113, section 7.
 const NO_ERROR: u8 = 0;
@@ -130,7 +130,7 @@ async fn refuse(mut stream: TcpStream, refusal: Refusal) -> std::io::Result<()> 
 
 #[tokio::test]
 async fn requests_that_http2_refuses_cost_nothing_and_those_that_it_loses_are_charged_for() {
-    let data = data("settled-refused");
+    let data = scratch::path("data");
     let limit = "[[limits]]\nid = 'money'\nmoney = '1000000 USD'\nwindow = 'total'\n\
                  [[limits]]\nid = 'tokens'\ntokens = 1000000000\nwindow = 'day'\n\
                  [[limits]]\nid = 'open'\nconcurrent_calls = 1000\n";
