@@ -57,8 +57,8 @@ const BREAKS: &str = "breaks";
 fn answer(body: &[u8]) -> String {
     let asked: serde_json::Value = serde_json::from_slice(body).unwrap();
     let prompt = asked["messages"].to_string();
-    let number = prompt.matches(|character: char| character.is_ascii_digit());
-    let number: usize = number.last().unwrap().parse().unwrap();
+    let mut number = prompt.matches(|character: char| character.is_ascii_digit());
+    let number: usize = number.next_back().unwrap().parse().unwrap();
     let ([input, cached, output, reasoning], tier) = COUNTED[number];
     let said = |delta: &str, end: &str, rest: &str| {
         format!(
