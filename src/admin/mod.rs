@@ -259,7 +259,7 @@ impl Administration {
         }
     }
 
-    /// Looks whether another process has changed the store, and tells the follower. To be called every half second.
+    /// Looks whether another process has changed the store, and tells the follower. To be called every quarter of a second.
     ///
     /// # Errors
     /// [`Unfollowed`]. Then the follower goes on with what it knows.

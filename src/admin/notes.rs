@@ -65,7 +65,7 @@ impl Administration {
         );
     }
 
-    /// Writes down what was noted. To be called every half second.
+    /// Writes down what was noted. To be called every quarter of a second.
     ///
     /// # Errors
     /// [`StoreError`]. What was not written is written the next time.

@@ -21,11 +21,12 @@ use crate::store::{Store, StoreError};
 
 use super::StartError;
 
-/// How often the thread checks whether another process has changed the store.
-const LOOK: Duration = Duration::from_millis(500);
+/// How often the thread checks whether another process has changed the store: often enough that a busy machine keeps the bound of a
+/// second, too.
+const LOOK: Duration = Duration::from_millis(250);
 
 /// After so many checks the last uses of keys and the failed logins are written down.
-const LOOKS_PER_MINUTE: u32 = 120;
+const LOOKS_PER_MINUTE: u32 = 240;
 
 /// After so many checks events that are too old are dropped.
 const LOOKS_PER_DAY: u32 = LOOKS_PER_MINUTE * 60 * 24;
