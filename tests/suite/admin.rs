@@ -131,6 +131,7 @@ async fn what_is_written_reads_back_and_every_change_is_in_the_record() {
         .list_audit_events(ListAuditEventsRequest::default())
         .await;
     let events = events.unwrap().into_inner().events;
+    let sequences: Vec<_> = events.iter().map(|event| event.sequence).collect();
     // When the start is written down is not known.
     let is_change = |event: &&AuditEvent| event.action != "configuration.load";
     let events: Vec<_> = events.iter().filter(is_change).collect();
@@ -152,7 +153,6 @@ async fn what_is_written_reads_back_and_every_change_is_in_the_record() {
         "{}",
         events[2].origin
     );
-    let sequences: Vec<_> = events.iter().map(|event| event.sequence).collect();
     let last = i64::try_from(sequences.len()).unwrap();
     assert_eq!(sequences, (1..=last).rev().collect::<Vec<_>>());
 }

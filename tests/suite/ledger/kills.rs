@@ -54,7 +54,7 @@ fn config(data: &Path, simulator: &Simulator) -> PathBuf {
         "{}
         [server]
         predrain = '0s'
-        drain_timeout = '5s'
+        drain_timeout = '30s'
         [providers.sim]
         wire_format = 'openai_chat'
         base_url = '{url}'
