@@ -1,11 +1,11 @@
 //! What do calls show to servers that ask who they are?
 
-use std::fmt::Write as _;
 use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use modelway::hash::in_digits;
 use modelway::identity::key::{KeyKind, NewKey};
 use ring::rand::SystemRandom;
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
@@ -46,11 +46,6 @@ impl Credentials {
     fn make() -> Result<Self, Failed> {
         let random = SystemRandom::new();
         let key = NewKey::make(KeyKind::Data, &random).map_err(|_| "no random numbers")?;
-        let mut key_hash = String::new();
-        for byte in key.hash.as_bytes() {
-            // Writing to a String cannot fail.
-            let _ = write!(key_hash, "{byte:02x}");
-        }
         let pair = Ed25519KeyPair::generate_pkcs8(&random).map_err(|_| "no random numbers")?;
         let pair = Ed25519KeyPair::from_pkcs8(pair.as_ref()).map_err(|_| "no key pair")?;
         let end = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() + LIFE;
@@ -64,7 +59,7 @@ impl Credentials {
         let public = URL_SAFE_NO_PAD.encode(pair.public_key());
         let public = json!({"kty": "OKP", "crv": "Ed25519", "kid": "bench", "x": public});
         Ok(Self {
-            key_hash,
+            key_hash: in_digits(key.hash.as_bytes()),
             jwks: json!({"keys": [public]}).to_string(),
             by_key: format!("Bearer {}", key.secret.expose_secret()),
             by_token: format!("Bearer {signed}.{signature}"),

@@ -40,9 +40,13 @@ const SERVERS: [(&str, &str); 9] = [
     ("all of it", "key requests open money ledger"),
 ];
 
+fn has(features: &str, feature: &str) -> bool {
+    features.split(' ').any(|other| other == feature)
+}
+
 /// The tables of a configuration with these features: `hash` is that of the key.
 pub(crate) fn tables(features: &str, hash: &str, directory: &str) -> String {
-    let has = |feature| features.split(' ').any(|other| other == feature);
+    let has = |feature| has(features, feature);
     let mut text = String::new();
     let mut table = |table: &str| text.push_str(table);
     if has("key") || has("token") {
@@ -90,8 +94,7 @@ fn start(simulator: &Process, number: usize, features: &str) -> Result<(Process,
         credentials.key_hash,
         directory.display()
     );
-    let has = |feature| features.split(' ').any(|other| other == feature);
-    let role = match (has("key"), has("token")) {
+    let role = match (has(features, "key"), has(features, "token")) {
         (true, _) => Role::Keyed,
         (false, true) => Role::Tokened,
         (false, false) => Role::Gateway,

@@ -84,14 +84,13 @@ impl<'a> Candidate<'a> {
 
     /// What it costs at most, in nano-USD; `None` if that is not known.
     pub(super) fn nanos(&self) -> Option<i64> {
-        let Self {
-            target,
-            request,
-            forecast,
-            prices,
-        } = self;
-        let ceiling = target.charging.unknown_ceiling;
-        most_nanos(forecast, request, prices.as_deref(), ceiling)
+        let ceiling = self.target.charging.unknown_ceiling;
+        most_nanos(
+            &self.forecast,
+            &self.request,
+            self.prices.as_deref(),
+            ceiling,
+        )
     }
 
     /// What limits are asked for.
@@ -145,13 +144,13 @@ impl<'a> Candidate<'a> {
 
     /// The most tokens of output with which it costs no more than this.
     fn output_within(&self, nanos: i64) -> Option<u64> {
-        let Self {
-            target,
-            request,
-            forecast,
-            prices,
-        } = self;
-        let ceiling = target.charging.unknown_ceiling;
-        output_within(nanos, forecast, request, prices.as_deref(), ceiling)
+        let ceiling = self.target.charging.unknown_ceiling;
+        output_within(
+            nanos,
+            &self.forecast,
+            &self.request,
+            self.prices.as_deref(),
+            ceiling,
+        )
     }
 }

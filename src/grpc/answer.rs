@@ -282,7 +282,8 @@ pub fn usage(usage: Usage) -> v1::TokenUsage {
     }
 }
 
-fn provider_tool_usage(usage: ProviderToolUsage) -> v1::ProviderToolUsage {
+/// How often a provider ran tools of its own.
+pub(super) fn provider_tool_usage(usage: ProviderToolUsage) -> v1::ProviderToolUsage {
     let ProviderToolUsage {
         web_searches,
         web_fetches,

@@ -29,6 +29,7 @@ pub mod schema;
 mod settings;
 mod sums;
 mod term;
+mod tools;
 mod unpriced;
 mod used;
 mod writer;

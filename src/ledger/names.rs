@@ -269,6 +269,13 @@ mod tests {
         Labels::from([("run".into(), value.to_string().into())])
     }
 
+    /// Under which labels those with this integer are summed up.
+    fn summed(file: &Connection, id: i64) -> String {
+        let select =
+            "SELECT s.text FROM label_sets l JOIN label_sets s ON s.id = l.summed WHERE l.id = ?1";
+        file.query_row(select, [id], |row| row.get(0)).unwrap()
+    }
+
     #[test]
     fn a_text_keeps_its_integer() {
         let file = file();
@@ -288,11 +295,7 @@ mod tests {
     fn values_of_a_label_beyond_the_first_thousand_of_an_account_are_summed_up_together() {
         let file = file();
         let mut names = InternedNames::default();
-        let summed = |id: i64| {
-            let select = "SELECT s.text FROM label_sets l JOIN label_sets s ON s.id = l.summed WHERE l.id = ?1";
-            let text: String = file.query_row(select, [id], |row| row.get(0)).unwrap();
-            text
-        };
+        let summed = |id| summed(&file, id);
 
         for value in 0..MOST_VALUES {
             let id = names.label_set(&file, &labels(value), 1).unwrap();
@@ -318,11 +321,7 @@ mod tests {
     fn what_an_account_without_room_brings_first_is_told_apart_for_those_who_have_room() {
         let file = file();
         let mut names = InternedNames::default();
-        let summed = |id: i64| {
-            let select = "SELECT s.text FROM label_sets l JOIN label_sets s ON s.id = l.summed WHERE l.id = ?1";
-            let text: String = file.query_row(select, [id], |row| row.get(0)).unwrap();
-            text
-        };
+        let summed = |id| summed(&file, id);
         for value in 0..MOST_VALUES {
             names.label_set(&file, &labels(value), 1).unwrap();
         }

@@ -5,7 +5,6 @@ use std::collections::HashMap;
 
 use rusqlite::{CachedStatement, Connection, Result, params};
 
-use crate::chat::ProviderToolUsage;
 use crate::error::Code;
 use crate::money::Cost;
 
@@ -18,6 +17,7 @@ use super::rows::{
 };
 use super::sums::AddedSums;
 use super::term::{Column, SettledRow};
+use super::tools::spelled;
 
 /// Writes rows into one transaction.
 pub(super) struct RowWriter<'f> {
@@ -231,7 +231,7 @@ impl<'f> RowWriter<'f> {
                 tokens.cache_write,
                 tokens.cache_write_1h,
                 tokens.reasoning,
-                spelled(tools),
+                spelled(*tools),
                 usage_source,
                 tier.map(tier_number),
                 match cost.and_then(Cost::version) {
@@ -416,26 +416,4 @@ impl<'f> RowWriter<'f> {
         delete.execute([call_id.bytes()])?;
         Ok(())
     }
-}
-
-/// How often which tool ran, as a JSON object; `None` if none did.
-fn spelled(tools: &ProviderToolUsage) -> Option<String> {
-    let ProviderToolUsage {
-        web_searches,
-        web_fetches,
-        code_executions,
-        file_searches,
-    } = *tools;
-    let counts = [
-        ("web_searches", web_searches),
-        ("web_fetches", web_fetches),
-        ("code_executions", code_executions),
-        ("file_searches", file_searches),
-    ];
-    let ran: Vec<_> = counts
-        .iter()
-        .filter(|(_, count)| *count > 0)
-        .map(|(tool, count)| format!(r#""{tool}":{count}"#))
-        .collect();
-    (!ran.is_empty()).then(|| format!("{{{}}}", ran.join(",")))
 }

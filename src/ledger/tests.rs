@@ -1,4 +1,5 @@
 use std::fs;
+use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -457,8 +458,10 @@ async fn intents(ledger: &Ledger, series: u64, count: u32) -> Vec<Duration> {
 
 /// How often the log of a file has begun anew, as its header tells.
 fn beginnings(log: &std::path::Path) -> Option<u32> {
-    let header = fs::read(log).ok()?;
-    Some(u32::from_be_bytes(header.get(12..16)?.try_into().ok()?))
+    let mut number = [0; 4];
+    let log = fs::File::open(log).ok()?;
+    log.read_exact_at(&mut number, 12).ok()?;
+    Some(u32::from_be_bytes(number))
 }
 
 #[tokio::test(flavor = "multi_thread")]

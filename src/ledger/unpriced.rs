@@ -5,7 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use rusqlite::{Row, params};
 
-use crate::chat::{ProviderToolUsage, Usage};
+use crate::chat::Usage;
 use crate::identity::AccountPath;
 
 use super::Ledger;
@@ -196,11 +196,6 @@ impl FoundAttempt {
         let tokens = attempt.tokens;
         let is_estimated = attempt.usage_source == Some(UsageSource::Estimated);
         let count = |count: Option<i64>| count.and_then(|count| u64::try_from(count).ok());
-        let uses = attempt.tool_uses();
-        let used_tool = |tool: &str| {
-            let count = uses.get(tool).copied().unwrap_or(0);
-            u32::try_from(count).unwrap_or(u32::MAX)
-        };
         let usage = Usage {
             input_tokens: count(tokens.input),
             output_tokens: count(tokens.output),
@@ -208,12 +203,7 @@ impl FoundAttempt {
             cache_write_input_tokens: count(tokens.cache_write),
             cache_write_long_input_tokens: count(tokens.cache_write_1h),
             reasoning_output_tokens: count(tokens.reasoning),
-            provider_tools: ProviderToolUsage {
-                web_searches: used_tool("web_searches"),
-                web_fetches: used_tool("web_fetches"),
-                code_executions: used_tool("code_executions"),
-                file_searches: used_tool("file_searches"),
-            },
+            provider_tools: attempt.tool_uses(),
             service_tier: attempt.tier,
             is_estimated,
             ..Usage::default()

@@ -7,6 +7,7 @@ use prost_types::{Duration, Timestamp};
 
 use crate::chat::{ServedTier, ServiceTier};
 use crate::error::{Billing, Code};
+use crate::grpc::answer::provider_tool_usage;
 use crate::hash::in_digits;
 use crate::ledger::export::{ExportFormat, ExportPiece, ExportQuestion, ExportSummary};
 use crate::ledger::read::calls::{CallDetails, code_name};
@@ -344,14 +345,7 @@ fn attempt(attempt: &RecordedAttempt) -> v1::Attempt {
         UsageSource::Provider => v1::UsageSource::Provider,
         UsageSource::Estimated => v1::UsageSource::Estimated,
     });
-    let uses = attempt.tool_uses();
-    let used = |tool: &str| uses.get(tool).copied().unwrap_or(0);
-    let tools = v1::ProviderToolUsage {
-        web_searches: used("web_searches"),
-        web_fetches: used("web_fetches"),
-        code_executions: used("code_executions"),
-        file_searches: used("file_searches"),
-    };
+    let tools = provider_tool_usage(attempt.tool_uses());
     let usage = tokens(counted).map(|usage| v1::TokenUsage {
         source: source.into(),
         provider_tools: Some(tools).filter(|tools| *tools != v1::ProviderToolUsage::default()),

@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use crate::chat::{ServedTier, ServiceTier};
+use crate::chat::{ProviderToolUsage, ServedTier, ServiceTier};
 use crate::error::Billing;
 use crate::hash::in_digits;
 use crate::ledger::read::calls::{CallDetails, code_name};
@@ -312,14 +312,19 @@ fn usage(tokens: &Tokens, attempt: Option<&RecordedAttempt>) -> Option<JsonObjec
         }),
     );
     let mut tools = JsonObject::default();
-    let uses = attempt.tool_uses();
-    for (name, field) in [
-        ("web_searches", "webSearches"),
-        ("web_fetches", "webFetches"),
-        ("code_executions", "codeExecutions"),
-        ("file_searches", "fileSearches"),
+    let ProviderToolUsage {
+        web_searches,
+        web_fetches,
+        code_executions,
+        file_searches,
+    } = attempt.tool_uses();
+    for (field, uses) in [
+        ("webSearches", web_searches),
+        ("webFetches", web_fetches),
+        ("codeExecutions", code_executions),
+        ("fileSearches", file_searches),
     ] {
-        tools.wide(field, uses.get(name).copied());
+        tools.wide(field, Some(uses.into()));
     }
     usage.object(
         "providerTools",

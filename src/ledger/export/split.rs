@@ -2,7 +2,7 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use crate::chat::{ServedTier, ServiceTier};
+use crate::chat::{ProviderToolUsage, ServedTier, ServiceTier};
 use crate::ledger::read::record::RecordedAttempt;
 use crate::ledger::rows::{ESTIMATED_COST, Tokens, cost_source_number};
 use crate::money::{CostSource, PriceKey, Prices, Rates, ToolFees};
@@ -149,8 +149,12 @@ fn priced(attempt: &RecordedAttempt, rates: &Rates) -> Vec<CostPart> {
         number(cache_write_1h),
     );
     let thought = number(reasoning);
-    let uses = attempt.tool_uses();
-    let used = |name: &str| i128::from(uses.get(name).copied().unwrap_or(0));
+    let ProviderToolUsage {
+        web_searches,
+        web_fetches,
+        code_executions,
+        file_searches,
+    } = attempt.tool_uses();
     let nano = |fee: Option<u64>| fee.map(|fee| i128::from(fee) * PICO_OF_NANO);
     let pico = |rate: Option<u64>| rate.map(i128::from);
     let counted = [
@@ -172,14 +176,14 @@ fn priced(attempt: &RecordedAttempt, rates: &Rates) -> Vec<CostPart> {
             pico(output),
         ),
         (Meter::Reasoning, thought, pico(reasoning_output.or(output))),
-        (Meter::WebSearch, used("web_searches"), nano(web_search)),
-        (Meter::WebFetch, used("web_fetches"), nano(web_fetch)),
+        (Meter::WebSearch, web_searches.into(), nano(web_search)),
+        (Meter::WebFetch, web_fetches.into(), nano(web_fetch)),
         (
             Meter::CodeExecution,
-            used("code_executions"),
+            code_executions.into(),
             nano(code_execution),
         ),
-        (Meter::FileSearch, used("file_searches"), nano(file_search)),
+        (Meter::FileSearch, file_searches.into(), nano(file_search)),
         (
             Meter::Request,
             i128::from(request_nanos > 0),

@@ -1,11 +1,10 @@
 //! What does the ledger say of one call, of its attempts, and of the targets that it passed over?
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rusqlite::{Connection, Row};
 
-use crate::chat::{ServedTier, ServiceTier};
+use crate::chat::{ProviderToolUsage, ServedTier, ServiceTier};
 use crate::error::Billing;
 use crate::ledger::call_id::CallId;
 use crate::ledger::rows::{
@@ -14,6 +13,7 @@ use crate::ledger::rows::{
 };
 use crate::trail::AttemptKind;
 
+use super::super::tools;
 use super::texts::{KnownTexts, LabelTexts};
 
 /// An amount of money, and where it comes from.
@@ -265,10 +265,9 @@ impl RecordedAttempt {
 }
 
 impl RecordedAttempt {
-    /// How often the provider ran each of its tools, by the tool's name.
-    pub fn tool_uses(&self) -> BTreeMap<String, i64> {
-        let json = self.tool_uses.as_deref().unwrap_or("{}");
-        serde_json::from_str(json).unwrap_or_default()
+    /// How often the provider ran each of its tools.
+    pub fn tool_uses(&self) -> ProviderToolUsage {
+        tools::read(self.tool_uses.as_deref())
     }
 }
 
