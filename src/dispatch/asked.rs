@@ -27,7 +27,7 @@ pub(crate) struct AskedRequest {
     pub(crate) call_id: Arc<str>,
     /// Found when it is first asked for.
     size: OnceLock<PromptSize>,
-    /// Never contended: only this call locks it.
+    /// Never contended: only this call locks it, and it waits while another thread does so for it.
     spellings: Mutex<Spellings>,
 }
 
@@ -69,6 +69,26 @@ impl AskedRequest {
                 .is_none()
         };
         self.lacked_by(target).is_none() && supported()
+    }
+
+    /// Finds out to which of these targets a large request can be put, where that delays no other call. It is known
+    /// from then on.
+    ///
+    /// # Errors
+    /// The work was broken off.
+    pub(super) async fn check_all(
+        self: Arc<Self>,
+        targets: Vec<Arc<Target>>,
+        workshop: &Workshop,
+    ) -> Result<(), Error> {
+        let bytes = self.bytes;
+        let checking = move || {
+            for target in &targets {
+                self.can_be_put_to(target);
+            }
+            Ok(())
+        };
+        workshop.work(bytes, checking).await
     }
 
     /// The request in a target's wire format; `None` if it is so large that [`AskedRequest::spell_heavy`] has to write it.

@@ -142,6 +142,9 @@ impl Call {
     async fn find_answer(&mut self, mut ended: Option<Ended>) -> Result<(), Error> {
         // Tokens that are not spent go back when this is dropped.
         let mut tokens = TokenHold::of(&self.plan.route.budget);
+        if self.plan.cursor.started() == 0 {
+            self.plan.check_large(&self.workshop).await?;
+        }
         loop {
             if let Some(ended) = ended {
                 self.after(ended, &mut tokens).await?;

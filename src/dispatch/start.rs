@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use tokio::time::timeout_at;
 use tracing::debug;
 
 use crate::chat::Adaptation;
@@ -11,13 +10,10 @@ use crate::provider::{OutboundRequest, Trace};
 use crate::telemetry::observe::{ObservedAttempt, ObservedCall};
 use crate::telemetry::spans::AttemptDescription;
 use crate::trail::AttemptRecord;
-use crate::wire::WireRequest;
 use crate::workshop::Workshop;
 
 use super::attempt::{Attempt, Beginning};
-use super::candidate::AnswerCap;
 use super::plan::{Admitted, Plan, record_of};
-use super::target::Target;
 use super::tokens::TokenHold;
 
 /// An attempt that has sent nothing yet.
@@ -47,8 +43,11 @@ pub(super) async fn start(
     let target = Arc::clone(permit.target());
     let mut wire = match wire {
         Some(wire) => wire,
-        // Boxed, since it is rare, and every call would hold the memory for it.
-        None => Box::pin(spelled(plan, &target, workshop, allowance.cap)).await?,
+        None => {
+            let cap = allowance.cap.map(|cap| cap.tokens);
+            let spelling = plan.asked.spell_heavy(&target, workshop, cap);
+            plan.in_time(spelling).await?
+        }
     };
     let stream = plan.asked.wants_stream_of(&target);
     let mut record = AttemptRecord {
@@ -109,19 +108,4 @@ pub(super) async fn start(
         deadline: plan.limits.time.deadline,
     });
     Ok(Started { attempt, request })
-}
-
-/// A large request in the format of a target. It may have to wait for other large requests, up to the call's deadline.
-async fn spelled(
-    plan: &Plan,
-    target: &Arc<Target>,
-    workshop: &Workshop,
-    cap: Option<AnswerCap>,
-) -> Result<WireRequest, Error> {
-    let cap = cap.map(|cap| cap.tokens);
-    let spelling = plan.asked.spell_heavy(target, workshop, cap);
-    match timeout_at(plan.limits.time.deadline, spelling).await {
-        Ok(spelled) => spelled,
-        Err(_) => Err(Error::DeadlineExceeded),
-    }
 }

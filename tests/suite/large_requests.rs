@@ -648,8 +648,12 @@ async fn a_large_request_does_not_hold_up_other_calls_of_its_core() {
         base_url = "http://{}/v1"
         auth = "none"
         [models."foreign/first"]
+        [models."foreign/second"]
+        body = {{ top_k = 7 }}
         [scenarios.one]
         targets = ["foreign/first"]
+        [scenarios.fields]
+        targets = ["foreign/second"]
         "#,
         provider.address
     );
@@ -662,14 +666,21 @@ async fn a_large_request_does_not_hold_up_other_calls_of_its_core() {
         ("other letters", ask("one", &"ü".repeat(10 << 20))),
         ("parts", made_of_words(45_000)),
         ("schema", with_tools([tool("wide", Some(wide(180_000)))])),
+        // Whether a field is set twice is only known once the body is written.
+        (
+            "fields of the model",
+            ask("fields", &"\n\"é ".repeat(4 << 20)),
+        ),
     ] {
         // Encoded before: that would hold up the other calls of this process.
         let generate = request.encode_to_vec();
         let request = Some(request);
         let explain = ExplainPlanRequest { request }.encode_to_vec();
         for (path, message) in [(GENERATE, generate), (EXPLAIN, explain)] {
-            // In a build without optimizations; it takes a fifth of that or less with them.
-            let limit = Duration::from_millis(500);
+            // In a build without optimizations, by the processor's time of the core: on a busy machine everything takes
+            // longer.
+            let limit = Duration::from_millis(200);
+            let mut waited = Duration::MAX;
             let least = quickest(limit, async || {
                 let mut client = tonic::client::Grpc::new(process.connect().await)
                     .max_encoding_message_size(64 << 20);
@@ -682,21 +693,28 @@ async fn a_large_request_does_not_hold_up_other_calls_of_its_core() {
                         .await
                         .map(|response: tonic::Response<Vec<u8>>| response.into_inner())
                 });
-                let mut slowest = Duration::ZERO;
+                let (mut worked, mut slowest) = (Duration::ZERO, Duration::ZERO);
                 loop {
+                    let before = process.core_time();
                     tokio::select! {
                         biased;
                         answered = call.join_next() => { answered.unwrap().unwrap().unwrap(); break }
-                        took = timed(&mut other) => slowest = slowest.max(took),
+                        took = timed(&mut other) => {
+                            worked = worked.max(process.core_time() - before);
+                            slowest = slowest.max(took);
+                        }
                     }
                 }
-                slowest
+                waited = waited.min(slowest);
+                worked
             });
             let least = least.await;
             println!(
-                "{path} {what}: another call took {least:?} at most, in the best of some tries"
+                "{path} {what}: another call took {least:?} of its core and {waited:?} at most, in the best of some tries"
             );
             assert!(least < limit, "{path} {what}: {least:?}");
+            // It waits for nothing else either, such as a lock.
+            assert!(waited < 20 * limit, "{path} {what}: {waited:?}");
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use std::hint::black_box;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::iter;
@@ -25,62 +24,15 @@ use modelway::wire::openai_responses::OpenAiResponses;
 use modelway::wire::options::NO_OPTIONS;
 use modelway::wire::reader::Reader;
 use modelway::wire::{Framing, Recipient, WireFormat, failure};
-use tokio::time::Instant;
 
-/// The input is made longer by this factor.
-const LONGER: usize = 8;
+use crate::support::cost;
 
-/// Work that is linear takes about 8 times as long then, work that is quadratic 64 times.
-const MOST: u32 = 24;
-
-/// How long this thread has worked: on a busy machine it waits for its turn, too.
-struct Clock {
-    began: Instant,
-    worked: Option<Duration>,
-}
-
-impl Clock {
-    fn start() -> Self {
-        Self {
-            worked: worked(),
-            began: Instant::now(),
-        }
-    }
-
-    fn elapsed(&self) -> Duration {
-        match (worked(), self.worked) {
-            (Some(now), Some(then)) => now - then,
-            (None, _) | (_, None) => self.began.elapsed(),
-        }
-    }
-}
-
-/// Linux counts it, up to the last time that the thread gave up its turn.
-fn worked() -> Option<Duration> {
-    std::thread::yield_now();
-    let counted = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
-    let nanoseconds = counted.split(' ').next()?.parse().ok()?;
-    Some(Duration::from_nanos(nanoseconds))
-}
-
-/// Measures work on inputs of `length` and of 8 times as much, as made by `prepare`.
-fn assert_linear<T>(name: &str, length: usize, prepare: impl Fn(usize) -> T, work: impl Fn(&T)) {
-    let best_of = |times, length| {
-        let input = prepare(length);
-        let once = || {
-            let began = Clock::start();
-            work(black_box(&input));
-            began.elapsed()
-        };
-        (0..times).map(|_| once()).min().unwrap_or_default()
-    };
-    // A clock that is too coarse for the short input must not make the long one look slow.
-    let short = best_of(5, length).max(Duration::from_micros(100));
-    let long = best_of(3, LONGER * length);
-    assert!(
-        long < short * MOST,
-        "{name}: {short:?} for {length}, {long:?} for {LONGER} times as much"
-    );
+/// Panics unless work on inputs that `prepare` makes takes time in proportion to their length.
+fn assert_linear<I>(name: &str, length: usize, prepare: impl Fn(usize) -> I, work: impl Fn(&I)) {
+    cost::assert_linear(name, length, prepare, |input| {
+        work(&input);
+        input
+    });
 }
 
 const TOKENS: &str = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":1}}\n\n";

@@ -16,10 +16,11 @@ mod opening;
 mod retries;
 mod rival;
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tracing::debug;
 
 use crate::error::{Error, Failover, Reason, Unsupported, UpstreamError, UpstreamErrorKind};
@@ -27,6 +28,7 @@ use crate::health::guard::{self, Outlook};
 use crate::health::scopes::Refusal;
 use crate::trail::{AttemptKind, AttemptRecord, BreakerState, Outcome, Skip, Trail};
 use crate::wire::WireRequest;
+use crate::workshop::Workshop;
 
 use super::AskedLimits;
 use super::asked::AskedRequest;
@@ -78,6 +80,35 @@ impl Plan {
             trail,
             spending,
         }
+    }
+
+    /// Finds out which targets can express a large request, where that delays no other call. A small one is checked when
+    /// that is asked for.
+    ///
+    /// # Errors
+    /// The call's deadline has passed, or the work was broken off.
+    pub(super) async fn check_large(&self, workshop: &Workshop) -> Result<(), Error> {
+        if !Workshop::is_heavy(self.asked.bytes) {
+            return Ok(());
+        }
+        let targets = self.route.targets.iter();
+        let targets = targets.map(|guarded| Arc::clone(&guarded.target));
+        let asked = Arc::clone(&self.asked);
+        self.in_time(asked.check_all(targets.collect(), workshop))
+            .await
+    }
+
+    /// The outcome of work that may have to wait for other large requests, unless the call's deadline passes first.
+    /// Boxed, since it is rare, and every call would hold the memory for it.
+    pub(super) fn in_time<T>(
+        &self,
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> Pin<Box<impl Future<Output = Result<T, Error>>>> {
+        let deadline = self.limits.time.deadline;
+        Box::pin(async move {
+            let done = timeout_at(deadline, work).await;
+            done.unwrap_or(Err(Error::DeadlineExceeded))
+        })
     }
 
     /// Admits an attempt on the next target that may be tried, and records the skipped ones.

@@ -1,6 +1,7 @@
 //! The program itself, as an operator starts it.
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::fs;
+use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -133,7 +134,7 @@ impl Process {
 
     /// The processor time that it has taken so far, to a hundredth of a second.
     pub(crate) fn processor_time(&self) -> Duration {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id())).unwrap();
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.id())).unwrap();
         // The name in brackets may hold anything; user and system time are the 12th and 13th field after it.
         let fields = stat.rsplit(')').next().unwrap().split_whitespace();
         let times = fields
@@ -141,6 +142,24 @@ impl Process {
             .take(2)
             .map(|ticks| ticks.parse::<u64>().unwrap());
         Duration::from_millis(10 * times.sum::<u64>())
+    }
+
+    /// The processor time that the threads have taken so far that serve calls, one for each of `server.runtimes`.
+    /// Threads for blocking work do not count.
+    pub(crate) fn core_time(&self) -> Duration {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.id())).unwrap();
+        let of_task = |task: io::Result<fs::DirEntry>| {
+            let task = task.unwrap().path();
+            // A thread may have ended since the list was read.
+            let name = fs::read_to_string(task.join("comm")).unwrap_or_default();
+            if !name.starts_with("core-") {
+                return 0;
+            }
+            let counted = fs::read_to_string(task.join("schedstat")).unwrap();
+            let worked = counted.split(' ').next().unwrap();
+            worked.parse::<u64>().unwrap()
+        };
+        Duration::from_nanos(tasks.map(of_task).sum())
     }
 
     /// Sends SIGTERM.
@@ -177,7 +196,7 @@ pub(crate) fn resident_kib(process: u32) -> u64 {
 }
 
 fn kib_of(process: u32, name: &str) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
     let line = status.lines().find(|line| line.starts_with(name));
     let number = line.unwrap().split_whitespace().nth(1).unwrap();
     number.parse().unwrap()
