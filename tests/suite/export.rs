@@ -221,9 +221,12 @@ async fn load(process: &Process, calls: usize) {
     }
 }
 
+/// What the line about lost spans says.
+const LOST: &str = "spans were lost";
+
 /// A number that the line about lost spans says.
 fn told(log: &str, name: &str) -> usize {
-    let line = log.lines().find(|line| line.contains("spans were lost"));
+    let line = log.lines().find(|line| line.contains(LOST));
     let line = line.unwrap_or_else(|| panic!("no line about lost spans: {log}"));
     let number = line
         .split_whitespace()
@@ -280,12 +283,17 @@ async fn a_collector_that_is_away_silent_slow_or_refuses_costs_no_call_little_me
         };
         assert!(expected.contains(&warnings), "{name}: {warnings} {log}");
         assert!(!log.contains("s3cret"), "{log}");
+        let all = FLOOD / CALLERS * CALLERS * SPANS_OF_CALL;
+        if name == "slow" && slow.spans().len() == all {
+            // The machine was slower, so that nothing was lost.
+            assert!(!log.contains(LOST), "{log}");
+            continue;
+        }
         let fates = ["exported", "queue_full", "refused", "failed"];
         let [exported, queue_full, refused, failed] = fates.map(|fate| told(&log, fate));
-        let all = exported + queue_full + refused + failed;
         assert_eq!(
+            exported + queue_full + refused + failed,
             all,
-            FLOOD / CALLERS * CALLERS * SPANS_OF_CALL,
             "{name}: {log}"
         );
         match name {

@@ -4,8 +4,8 @@ use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Stdio;
 use std::time::Duration;
-use tokio::time::Instant;
 
+use tokio::time::{Instant, sleep};
 use tonic::Code;
 
 use crate::support::{program, scratch};
@@ -42,6 +42,8 @@ async fn a_key_that_the_command_revokes_is_refused_within_a_second() {
                     Ok(()) => assert!(revoked.elapsed() < 10 * BOUND),
                     Err(status) => break status,
                 }
+                // Callers that ask all the time would keep the service from its store where processors are few.
+                sleep(Duration::from_millis(5)).await;
             };
             assert_eq!(refused.code(), Code::Unauthenticated);
             revoked.elapsed()

@@ -270,14 +270,17 @@ async fn a_request_for_which_there_is_no_memory_counts_as_such() {
 
     // Each keeps its request in memory while its provider is silent.
     let mut held = JoinSet::new();
-    for _ in 0..60 {
+    for calls in 1..=60 {
         let mut client = gateway.generation();
         let large = ask("s", &"word ".repeat(20_000));
         held.spawn(async move { client.generate(large).await });
-        // A call that is refused ends at once.
-        let _ = timeout(Duration::from_millis(50), held.join_next()).await;
-        if count(&gateway.scraped()) > 0.0 {
-            break;
+        let simulator = &gateway.simulator;
+        tokio::select! {
+            _ = simulator.wait_for(|log| log.len() == calls) => {}
+            refused = held.join_next() => {
+                refused.unwrap().unwrap().unwrap_err();
+                break;
+            }
         }
     }
 

@@ -250,9 +250,10 @@ async fn calls_that_their_deadlines_end() {
     behave(&gateway.simulator);
     let client = Timerless::connect(gateway.address).await;
 
+    // Long enough for all answers to have begun, and too short for more than was set aside.
     let calls = left
         .places()
-        .map(|(format, stage)| client.call(stage.method(), request(format, stage), "2S"));
+        .map(|(format, stage)| client.call(stage.method(), request(format, stage), "4S"));
     let outcomes = join_all(calls).await;
 
     assert!(outcomes.iter().all(Result::is_err));
@@ -321,7 +322,7 @@ async fn calls_whose_callers_do_not_read() {
         stages: vec![Stage::Streaming],
     };
     let data = scratch::path("settled-stall");
-    let server = "[server]\npredrain = '0s'\nclient_stall = '1s'\n";
+    let server = "[server]\npredrain = '0s'\nclient_stall = '3s'\n";
     // More than all buffers on the way have room for.
     let long = left.simulated().replace("= 1000\n", "= 30000\n");
     let config = format!("{server}{long}{}", table(&data, ""));
