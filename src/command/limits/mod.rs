@@ -111,17 +111,8 @@ impl LimitsArguments {
                 server.ask(&address, asking).await
             });
         }
-        let creates = matches!(command, LimitsCommand::Put(_));
         in_runtime(async move {
-            let opened = match store.open_with_limits(creates) {
-                Ok(opened) => opened,
-                Err(why) => {
-                    print_error(shown(&why).into_owned());
-                    return Ok(ExitCode::from(BROKEN));
-                }
-            };
-            let mut desk = LimitDesk::of_store(opened);
-            match done(&mut desk, command, comment).await {
+            match on_store(&store, command, comment).await {
                 Ok(code) => Ok(code),
                 Err(NoAnswer::Failed(why)) => Err(shown(&why).into_owned()),
                 Err(NoAnswer::Usage(why)) => {
@@ -132,6 +123,36 @@ impl LimitsArguments {
             }
         })
     }
+}
+
+/// Does what the command says on the store itself. A new limit creates it.
+async fn on_store(
+    store: &StoreArguments,
+    command: LimitsCommand,
+    comment: String,
+) -> Result<ExitCode, NoAnswer> {
+    let mut creates = false;
+    if let LimitsCommand::Put(arguments) = &command {
+        creates = true;
+        if let Some(rehearsal) = store.rehearsal().map_err(NoAnswer::Usage)? {
+            let mut desk = LimitDesk::of_store(rehearsal);
+            put(&mut desk, arguments.clone(), comment.clone()).await?;
+        }
+    }
+    let opened = store.open_with_limits(creates).map_err(NoAnswer::Usage)?;
+    done(&mut LimitDesk::of_store(opened), command, comment).await
+}
+
+/// Writes a limit, or changes what is named of it.
+async fn put(
+    desk: &mut LimitDesk,
+    arguments: Box<PutArguments>,
+    comment: String,
+) -> Result<v1::Limit, NoAnswer> {
+    let limits = desk.limits(String::new()).await?;
+    let existing = limits.into_iter().find(|limit| limit.id == arguments.id);
+    let limit = arguments.limit(existing).map_err(NoAnswer::Usage)?;
+    desk.put(limit, comment).await
 }
 
 /// Does what the command says.
@@ -146,10 +167,7 @@ async fn done(
             print(limits_table(&limits));
         }
         LimitsCommand::Put(arguments) => {
-            let limits = desk.limits(String::new()).await?;
-            let existing = limits.into_iter().find(|limit| limit.id == arguments.id);
-            let limit = arguments.limit(existing).map_err(NoAnswer::Usage)?;
-            let written = desk.put(limit, comment).await?;
+            let written = put(desk, arguments, comment).await?;
             print(limits_table(&[written]));
             tell_bound(desk);
         }

@@ -10,7 +10,7 @@ use crate::grpc::v1::LimitDimensionKind as Kind;
 use super::amount::WrittenAmount;
 
 /// What is named of a limit. What is not stays as it is, or is the default of a new one.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(super) struct PutArguments {
     /// The limit's id: 1 to 64 small letters, digits, `.`, `_` and `-`.
     pub(super) id: String,

@@ -121,19 +121,49 @@ impl PricesArguments {
                     server.ask(&address, asking).await
                 });
             }
-            (command, None) => {
-                let creates = matches!(command, PricesCommand::Put { .. });
-                match store.open(creates) {
-                    Ok(opened) => on_store(&opened, command, comment),
-                    Err(why) => Err(NothingDone::Usage(why)),
-                }
+            (PricesCommand::Put { file, dry_run }, None) => {
+                put_on_store(&store, &file, dry_run, comment)
             }
+            (command, None) => match store.open(false) {
+                Ok(opened) => on_store(&opened, command, comment),
+                Err(why) => Err(NothingDone::Usage(why)),
+            },
         };
         match done {
             Ok(()) => Ok(ExitCode::SUCCESS),
             Err(nothing) => nothing.report(),
         }
     }
+}
+
+/// Puts prices into the store, which is created with them.
+fn put_on_store(
+    store: &StoreArguments,
+    file: &Path,
+    dry_run: bool,
+    comment: String,
+) -> Result<(), NothingDone> {
+    let wish = PricesWish {
+        prices: prices_in(file).map_err(NothingDone::Usage)?,
+        dry_run,
+        comment,
+    };
+    let put = |opened: &OpenedStore| {
+        let OpenedStore {
+            administration, by, ..
+        } = opened;
+        administration.put_prices(by, &wish, SystemTime::now())
+    };
+    let rehearsed = match store.rehearsal().map_err(NothingDone::Usage)? {
+        Some(rehearsal) => Some(put(&rehearsal)?),
+        None => None,
+    };
+    let done = match rehearsed {
+        Some(rehearsed) if dry_run => rehearsed,
+        _ => put(&store.open(true).map_err(NothingDone::Usage)?)?,
+    };
+    print(ended(&admin::put_prices(done), dry_run));
+    Ok(())
 }
 
 fn on_store(
@@ -162,15 +192,6 @@ fn on_store(
                 .map(|listed| admin::price(listed, version))
                 .collect();
             print(table_of(&prices));
-        }
-        PricesCommand::Put { file, dry_run } => {
-            let wish = PricesWish {
-                prices: prices_in(&file).map_err(NothingDone::Usage)?,
-                dry_run,
-                comment,
-            };
-            let done = administration.put_prices(by, &wish, now)?;
-            print(ended(&admin::put_prices(done), dry_run));
         }
         PricesCommand::PriceUnknown {
             since,
@@ -211,8 +232,8 @@ fn on_store(
             closed.map_err(NothingDone::Failed)?;
             print(unknown(&admin::priced(&done?), dry_run));
         }
-        // It needs no store.
-        PricesCommand::Import { .. } => {}
+        // It needs no store, or creates it.
+        PricesCommand::Import { .. } | PricesCommand::Put { .. } => {}
     }
     Ok(())
 }

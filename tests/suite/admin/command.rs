@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::Stdio;
 use std::time::Duration;
 
+use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 use tonic::Code;
 
@@ -26,29 +27,33 @@ async fn a_key_that_the_command_revokes_is_refused_within_a_second() {
     let mut slowest = Duration::ZERO;
 
     for _ in 0..ROUNDS {
-        let mut revoked = Vec::new();
+        let mut made = Vec::new();
         for _ in 0..AT_ONCE {
             let (id, secret) = administered.key(&mut admin, "caller").await;
             call(&administered, &secret).await.unwrap();
+            made.push((id, secret));
+        }
+        // One command after the other; the calls with each key go on beside them.
+        let turn = Mutex::new(());
+        let refused = made.into_iter().map(async |(id, secret)| {
             let data = administered.data.clone();
             let revoking = move || drop(keys(&data, &["revoke", &id, "--comment", "lost"]));
-            // Calls go on beside the commands.
+            let own_turn = turn.lock().await;
             tokio::task::spawn_blocking(revoking).await.unwrap();
-            revoked.push((Instant::now(), secret));
-        }
-        let waiting = revoked.into_iter().map(async |(revoked, secret)| {
+            drop(own_turn);
+            let revoked = Instant::now();
             let refused = loop {
                 match call(&administered, &secret).await {
                     Ok(()) => assert!(revoked.elapsed() < 10 * BOUND),
                     Err(status) => break status,
                 }
                 // Callers that ask all the time would keep the service from its store where processors are few.
-                sleep(Duration::from_millis(5)).await;
+                sleep(Duration::from_millis(10)).await;
             };
             assert_eq!(refused.code(), Code::Unauthenticated);
             revoked.elapsed()
         });
-        let times = futures_util::future::join_all(waiting).await;
+        let times = futures_util::future::join_all(refused).await;
         slowest = times.into_iter().fold(slowest, Duration::max);
     }
 
@@ -226,4 +231,41 @@ fn a_key_that_cannot_be_made_leaves_no_store_behind() {
         &["create", "--caller", "a", "--admin", "ADMIN_ACCOUNTS"],
     );
     assert!(secret_of(&made).starts_with("mwa_"));
+}
+
+#[test]
+fn what_cannot_be_put_and_what_is_only_tried_leaves_no_store_behind() {
+    let data = scratch::path("data");
+    let directory = data.to_str().unwrap();
+    let prices = "[[price]]\nmodel = 'a/b'\ninput = '1'\noutput = '2'\n";
+    let [good, bad] = [prices, "[[price]]\nmodel = 7\n"].map(|text| scratch::file("prices", text));
+    let [good, bad] = [&good, &bad].map(|file| file.to_str().unwrap());
+    let put = |arguments: &[&str]| {
+        let mut command = program();
+        command.args(arguments).args(["--data", directory]);
+        command.output().unwrap()
+    };
+
+    let long = "c".repeat(10_000);
+    let limit = ["limits", "put", "l", "--requests", "5", "--window", "day"];
+    let commented = [&limit[..], &["--comment", &long]].concat();
+    for (arguments, code, why) in [
+        (&commented[..], 2, "comment"),
+        (&["prices", "put", bad], 2, "model"),
+        (&["prices", "put", good, "--dry-run"], 0, "a/b"),
+    ] {
+        let ended = put(arguments);
+
+        let told = [ended.stdout, ended.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+        let told = told.concat();
+        assert_eq!(ended.status.code(), Some(code), "{arguments:?}: {told}");
+        assert!(told.contains(why), "{arguments:?}: {told}");
+        assert!(!data.exists(), "{arguments:?}");
+    }
+
+    for arguments in [&["prices", "put", good][..], &limit] {
+        let ended = put(arguments);
+        assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+    }
+    assert!(data.exists());
 }
