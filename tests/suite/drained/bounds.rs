@@ -224,7 +224,9 @@ async fn an_answer_that_its_caller_never_reads_is_read_on_to_its_end() {
     const TOKENS: i64 = 20_000;
     let data = scratch::path("drained-unread");
     let server = "[server]\npredrain = '0s'\nclient_stall = '1s'\n";
-    let config = config("drain", &data).replace("= 2000\n", "= 30000\n");
+    // So many take a busy machine a while before the first of them is sent.
+    let long = "= 30000\ntimeouts = { first_event = '60s', first_content = '60s' }\n";
+    let config = config("drain", &data).replace("= 2000\n", long);
     let gateway = Gateway::start(&format!("{server}{config}")).await;
     let behaviour: Behaviour = format!("tokens={TOKENS}").parse().unwrap();
     gateway.simulator.set("first", behaviour);

@@ -322,9 +322,10 @@ async fn calls_whose_callers_do_not_read() {
         stages: vec![Stage::Streaming],
     };
     let data = scratch::path("settled-stall");
-    let server = "[server]\npredrain = '0s'\nclient_stall = '3s'\n";
-    // More than all buffers on the way have room for.
-    let long = left.simulated().replace("= 1000\n", "= 30000\n");
+    let server = "[server]\npredrain = '0s'\nclient_stall = '1s'\n";
+    // More than all buffers on the way have room for, so that a busy machine takes a while to begin with it.
+    let long = "= 30000\ntimeouts = { first_event = '60s', first_content = '60s' }\n";
+    let long = left.simulated().replace("= 1000\n", long);
     let config = format!("{server}{long}{}", table(&data, ""));
     let gateway = Gateway::start(&config).await;
     let behaviour: Behaviour = "tokens=20000+stall=10000".parse().unwrap();
