@@ -236,6 +236,13 @@ fn questions_to_a_large_ledger_are_answered_in_time() {
             },
         ),
         (
+            "trace that never was",
+            CallFilter {
+                trace_id: text(&"0a".repeat(16)),
+                ..none()
+            },
+        ),
+        (
             "code that never was",
             CallFilter {
                 code: Some(Code::Aborted),

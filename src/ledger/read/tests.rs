@@ -225,6 +225,21 @@ fn a_filter_finds_the_calls_for_which_all_of_it_holds() {
             },
             vec![plain],
         ),
+        (
+            CallFilter {
+                trace_id: Some(open.to_string()),
+                ..none()
+            },
+            vec![open],
+        ),
+        (
+            CallFilter {
+                trace_id: Some(plain.to_string()),
+                until: Some(MIDDAY),
+                ..none()
+            },
+            vec![],
+        ),
     ] {
         let mut found = all(&ledger, &Sight::All, &filter, 100).0;
         found.reverse();
