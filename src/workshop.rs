@@ -1,4 +1,4 @@
-//! Where is a large request parsed and encoded? On another thread, so that it delays no other call of its core.
+//! Where is a large request parsed, checked and encoded? On another thread, so that it delays no other call of its core.
 
 use std::num::NonZero;
 use std::sync::Arc;
