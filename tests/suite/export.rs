@@ -246,7 +246,8 @@ async fn a_collector_that_is_away_silent_slow_or_refuses_costs_no_call_little_me
     let quiet = process("");
     load(&quiet, FLOOD).await;
     let without = quiet.peak_kib();
-    assert!(threads(&quiet).iter().all(|name| name != "exports"));
+    let mut threads = quiet.threads().into_iter();
+    assert!(threads.all(|(name, _)| name != "exports"));
 
     let silent = Collector::start(Manner::Silent).await;
     let slow = Collector::start(Manner::Slow(Duration::from_millis(700))).await;
@@ -359,15 +360,6 @@ async fn minutes_without_a_collector_cost_no_call_little_memory_and_few_lines() 
     while let Some(run) = runs.join_next().await {
         run.unwrap();
     }
-}
-
-/// The names of a process's threads.
-fn threads(process: &Process) -> Vec<String> {
-    let tasks = std::fs::read_dir(format!("/proc/{}/task", process.id())).unwrap();
-    let names = tasks.map(|task| std::fs::read_to_string(task.unwrap().path().join("comm")));
-    names
-        .map(|name| name.unwrap_or_default().trim().to_owned())
-        .collect()
 }
 
 /// Counts an answer's attempts that were sent.

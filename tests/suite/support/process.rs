@@ -1,9 +1,9 @@
 //! The program itself, as an operator starts it.
 
 use std::fs;
-use std::io::{self, BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -147,19 +147,26 @@ impl Process {
     /// The processor time that the threads have taken so far that serve calls, one for each of `server.runtimes`.
     /// Threads for blocking work do not count.
     pub(crate) fn core_time(&self) -> Duration {
-        let tasks = fs::read_dir(format!("/proc/{}/task", self.id())).unwrap();
-        let of_task = |task: io::Result<fs::DirEntry>| {
-            let task = task.unwrap().path();
-            // A thread may have ended since the list was read.
-            let name = fs::read_to_string(task.join("comm")).unwrap_or_default();
-            if !name.starts_with("core-") {
-                return 0;
-            }
+        let cores = self.threads().into_iter();
+        let cores = cores.filter(|(name, _)| name.starts_with("core-"));
+        let worked = cores.map(|(_, task)| {
             let counted = fs::read_to_string(task.join("schedstat")).unwrap();
             let worked = counted.split(' ').next().unwrap();
             worked.parse::<u64>().unwrap()
-        };
-        Duration::from_nanos(tasks.map(of_task).sum())
+        });
+        Duration::from_nanos(worked.sum())
+    }
+
+    /// The names of its threads, and the folders in which the kernel tells of them. A thread that ends meanwhile has
+    /// no name.
+    pub(crate) fn threads(&self) -> Vec<(String, PathBuf)> {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.id())).unwrap();
+        let named = tasks.map(|task| {
+            let task = task.unwrap().path();
+            let name = fs::read_to_string(task.join("comm")).unwrap_or_default();
+            (name.trim().to_owned(), task)
+        });
+        named.collect()
     }
 
     /// Sends SIGTERM.

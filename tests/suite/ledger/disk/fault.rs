@@ -195,13 +195,9 @@ impl Service {
 
     /// The thread of this name.
     fn thread(&self, wanted: &str) -> String {
-        let tasks = fs::read_dir(format!("/proc/{}/task", self.process.id())).unwrap();
-        let mut tasks = tasks.map(|task| task.unwrap());
-        let thread = tasks.find(|task| {
-            let name = fs::read_to_string(task.path().join("comm"));
-            name.is_ok_and(|name| name.trim() == wanted)
-        });
-        thread.unwrap().file_name().into_string().unwrap()
+        let mut threads = self.process.threads().into_iter();
+        let (_, task) = threads.find(|(name, _)| name == wanted).unwrap();
+        task.file_name().unwrap().to_str().unwrap().to_owned()
     }
 
     /// A path of the process, as this test sees it.
