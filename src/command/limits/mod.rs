@@ -131,13 +131,12 @@ async fn on_store(
     command: LimitsCommand,
     comment: String,
 ) -> Result<ExitCode, NoAnswer> {
-    let mut creates = false;
-    if let LimitsCommand::Put(arguments) = &command {
-        creates = true;
-        if let Some(rehearsal) = store.rehearsal().map_err(NoAnswer::Usage)? {
-            let mut desk = LimitDesk::of_store(rehearsal);
-            put(&mut desk, arguments.clone(), comment.clone()).await?;
-        }
+    let creates = matches!(command, LimitsCommand::Put(_));
+    if let LimitsCommand::Put(arguments) = &command
+        && let Some(rehearsal) = store.rehearsal().map_err(NoAnswer::Usage)?
+    {
+        let mut desk = LimitDesk::of_store(rehearsal);
+        put(&mut desk, arguments.clone(), comment.clone()).await?;
     }
     let opened = store.open_with_limits(creates).map_err(NoAnswer::Usage)?;
     done(&mut LimitDesk::of_store(opened), command, comment).await

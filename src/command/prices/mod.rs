@@ -154,10 +154,8 @@ fn put_on_store(
         } = opened;
         administration.put_prices(by, &wish, SystemTime::now())
     };
-    let rehearsed = match store.rehearsal().map_err(NothingDone::Usage)? {
-        Some(rehearsal) => Some(put(&rehearsal)?),
-        None => None,
-    };
+    let rehearsal = store.rehearsal().map_err(NothingDone::Usage)?;
+    let rehearsed = rehearsal.as_ref().map(put).transpose()?;
     let done = match rehearsed {
         Some(rehearsed) if dry_run => rehearsed,
         _ => put(&store.open(true).map_err(NothingDone::Usage)?)?,

@@ -27,7 +27,7 @@ pub const MOST_CALLS: usize = 1_000;
 
 /// The ids of a trace's calls, found once for the settled ones and for those under way. The index is looked through by itself:
 /// it has every sixteenth call, whose rows would take ten times as long.
-const OF_TRACE: &str = "\
+pub(super) const OF_TRACE: &str = "\
     WITH of_trace AS MATERIALIZED ( \
         SELECT call_id FROM settled_calls \
         WHERE substr(hex(trace_id), 32) = substr(hex(?3), 32) AND call_id >= ?1 AND call_id < ?2 AND trace_id = ?3 \

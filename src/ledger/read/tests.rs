@@ -255,6 +255,23 @@ fn a_filter_finds_the_calls_for_which_all_of_it_holds() {
 }
 
 #[test]
+fn the_calls_of_a_trace_are_found_by_an_index_alone() {
+    let ledger = Specimen::new();
+    let file = ledger.day(Day::of_us(MIDDAY));
+    let sql = format!(
+        "EXPLAIN QUERY PLAN {} SELECT call_id FROM of_trace",
+        calls::OF_TRACE
+    );
+    let mut explain = file.prepare(&sql).unwrap();
+    let steps = explain.query_map([[0; 16]; 3], |row| row.get::<_, String>("detail"));
+
+    let steps: Vec<_> = steps.unwrap().map(Result::unwrap).collect();
+
+    let plan = steps.join("\n");
+    assert!(plan.contains("COVERING INDEX calls_by_trace"), "{plan}");
+}
+
+#[test]
 fn a_page_looks_at_a_bounded_number_of_rows_and_may_be_short() {
     let mut ledger = Specimen::new();
     let file = ledger.day(Day::of_us(MIDDAY));
