@@ -99,6 +99,8 @@ pub struct Administration {
     uses_written: Mutex<HashMap<KeyHash, SystemTime>>,
     /// Events that wait to be written.
     noted: Mutex<Vec<AuditDraft>>,
+    /// Held while they are written, so that whoever then reads the record reads all of them.
+    noted_writer: Mutex<()>,
     failures: AuditFailures,
 }
 
@@ -146,6 +148,7 @@ impl Administration {
             logins: Mutex::default(),
             uses_written: Mutex::default(),
             noted: Mutex::default(),
+            noted_writer: Mutex::default(),
             failures: AuditFailures::default(),
         })
     }

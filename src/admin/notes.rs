@@ -65,18 +65,20 @@ impl Administration {
         );
     }
 
-    /// Writes down what was noted. To be called every quarter of a second.
+    /// Writes down what was noted before this call, also if another thread is about to. To be called every quarter of a
+    /// second.
     ///
     /// # Errors
     /// [`StoreError`]. What was not written is written the next time.
     pub fn write_noted(&self) -> Result<(), StoreError> {
-        let mut noted = std::mem::take(&mut *locked(&self.noted)).into_iter();
-        while let Some(event) = noted.next() {
-            if let Err(error) = self.store.record(event.clone()) {
-                self.failures.retried.increment();
-                locked(&self.noted).splice(0..0, [event].into_iter().chain(noted));
-                return Err(error);
-            }
+        let _alone = locked(&self.noted_writer);
+        let mut noted = std::mem::take(&mut *locked(&self.noted));
+        if let Err(error) = self.store.record_all(&noted) {
+            self.failures.retried.increment();
+            let mut later = locked(&self.noted);
+            noted.append(&mut later);
+            *later = noted;
+            return Err(error);
         }
         Ok(())
     }
@@ -98,15 +100,10 @@ impl Administration {
                 false => logins.ended_before(minute_of(now)),
             }
         };
-        let mut result = Ok(());
-        for sum in sums {
-            match result {
-                Ok(()) => result = self.store.record(login_event(sum)).map(|_| ()),
-                Err(_) => self.failures.lost.increment(),
-            }
-        }
+        let events: Vec<_> = sums.into_iter().map(login_event).collect();
+        let result = self.store.record_all(&events);
         if result.is_err() {
-            self.failures.lost.increment();
+            self.failures.lost.add(events.len() as u64);
         }
         result
     }

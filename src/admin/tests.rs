@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
+use std::thread;
 use std::time::UNIX_EPOCH;
 
 use proptest::prelude::*;
@@ -628,6 +629,24 @@ proptest! {
 
         prop_assert_eq!(&listed[0].account, &record);
         prop_assert_eq!(listed[0].version, written.ok());
+    }
+}
+
+#[test]
+fn whoever_reads_the_record_sees_what_was_noted_before_also_while_another_thread_writes_it_down() {
+    let place = Place::new();
+    for round in 1..=20 {
+        for _ in 0..20 {
+            place.admin.note_denied(now(), Actor::file(), "PutAccount");
+        }
+
+        let events = thread::scope(|scope| {
+            scope.spawn(|| place.admin.write_noted().unwrap());
+            thread::yield_now();
+            place.events()
+        });
+
+        assert_eq!(events.len(), 20 * round);
     }
 }
 

@@ -7,7 +7,7 @@ use crate::meter::Counter;
 pub struct AuditFailures {
     /// Changes that were refused, since they could not be recorded.
     pub refused: Counter,
-    /// Tries to write an event that waits, and goes on to wait.
+    /// Tries to write the events that wait, which go on to wait.
     pub retried: Counter,
     /// Events that were given up.
     pub lost: Counter,

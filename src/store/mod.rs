@@ -158,7 +158,23 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn record(&self, event: AuditDraft) -> Result<(), StoreError> {
-        self.change(|_| Ok(StoreChange::Made((), event)))
+        self.record_all(&[event])
+    }
+
+    /// Writes down events that go with no change of the store, all of them or none.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn record_all(&self, events: &[AuditDraft]) -> Result<(), StoreError> {
+        if events.is_empty() {
+            return Ok(());
+        }
+        let mut connection = self.connection();
+        let transaction = self.begin(&mut connection, TransactionBehavior::Immediate)?;
+        for event in events {
+            self.named(events::append(&transaction, event))?;
+        }
+        self.named(transaction.commit().map_err(StoreError::from))
     }
 
     /// A number that changes when another connection has written, in this process or another.
