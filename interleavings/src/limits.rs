@@ -6,6 +6,8 @@ mod counter;
 mod refill;
 #[path = "../../src/limits/taking.rs"]
 mod taking;
+#[path = "../../src/limits/under_way.rs"]
+mod under_way;
 #[path = "../../src/limits/window_tally.rs"]
 mod window_tally;
 
@@ -16,8 +18,15 @@ use shuttle::thread;
 use crate::sync::{AtomicUsize, Mutex, Ordering};
 
 use self::counter::{CountedBy, CounterTime, Tallies};
+use self::open_hold::OpenHold;
 use self::taking::{Ask, lock, set_aside};
+use self::under_way::OpenHolds;
 use self::window_tally::{Terms, Use, WindowBounds};
+
+/// What is under way need not be known to be kept.
+mod open_hold {
+    pub(super) struct OpenHold(pub(super) u64);
+}
 
 /// Counters of limits in the order of their ids, with the amounts of the limits.
 type Counters = Arc<Vec<(Mutex<Tallies>, i64)>>;
@@ -112,4 +121,31 @@ pub fn refuse_nobody_for_what_is_given_back() {
         threads.push(thread::spawn(move || assert!(spend(&counters, &[0]))));
     }
     join(threads);
+}
+
+/// A change of limits that is being prepared loses nothing that ends meanwhile when the preparation of another one ends.
+pub fn keep_what_ends_while_they_change() {
+    let under_way = Arc::new(OpenHolds::default());
+    let hold = Arc::new(OpenHold(7));
+    under_way.add(&hold);
+
+    let other = {
+        let under_way = Arc::clone(&under_way);
+        thread::spawn(move || {
+            under_way.keep();
+            under_way.let_go();
+        })
+    };
+    let this = {
+        let under_way = Arc::clone(&under_way);
+        thread::spawn(move || {
+            under_way.keep();
+            drop(hold);
+            thread::yield_now();
+            assert!(under_way.all().iter().any(|hold| hold.0 == 7));
+            under_way.let_go();
+        })
+    };
+    join(vec![other, this]);
+    assert!(under_way.all().is_empty());
 }

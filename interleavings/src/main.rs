@@ -85,6 +85,10 @@ const SCENARIOS: &[Scenario] = &[
         "what a refused call gives back is missed by nobody",
         limits::refuse_nobody_for_what_is_given_back,
     ),
+    (
+        "what ends while limits change is kept for each change",
+        limits::keep_what_ends_while_they_change,
+    ),
 ];
 
 fn main() {

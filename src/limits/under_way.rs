@@ -70,11 +70,16 @@ impl OpenHolds {
 
     /// Ends what [`OpenHolds::keep`] began.
     pub(super) fn let_go(&self) {
-        if self.preparing.fetch_sub(1, Ordering::SeqCst) == 1 {
-            let kept = std::mem::take(&mut *lock(&self.kept));
-            // Outside of the lock, for which an attempt that begins may be waiting.
-            drop(kept);
-        }
+        let kept = {
+            // Another preparation that begins meanwhile adds what it keeps behind this, so that only older holds go.
+            let mut kept = lock(&self.kept);
+            match self.preparing.fetch_sub(1, Ordering::SeqCst) {
+                1 => std::mem::take(&mut *kept),
+                _ => Vec::new(),
+            }
+        };
+        // Outside of the lock, for which an attempt that begins may be waiting.
+        drop(kept);
     }
 
     /// What is under way, and what has ended since a change is being prepared. The same may be returned twice.
