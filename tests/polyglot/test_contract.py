@@ -55,6 +55,13 @@ class Contract(unittest.TestCase):
 
         self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "", ""))
 
+    def test_the_package_for_typescript_exports_every_file_of_the_contract(self):
+        exported = (REPOSITORY / "clients/typescript/src/v1.ts").read_text()
+        exported = re.findall(r'^export \* from "./gen/(\S+)_pb.js";$', exported, re.MULTILINE)
+
+        files = sorted(str(path.relative_to(PROTO).with_suffix("")) for path in PROTO.rglob("*.proto"))
+        self.assertEqual(exported, files)
+
     def test_every_kind_of_break_is_found(self):
         for kind, change in BREAKS.items():
             with self.subTest(kind):

@@ -44,17 +44,41 @@ def stands_in(block, program):
     )
 
 
+def folder_of(add_cleanup):
+    """A folder that is removed when the test is done."""
+    folder = pathlib.Path(tempfile.mkdtemp(dir=WORK))
+    add_cleanup(shutil.rmtree, folder)
+    return folder
+
+
+def configured(folder, more=""):
+    """Writes the configuration of the guides, and makes a key of its caller; gives the file and the key."""
+    configuration = folder / "modelway.toml"
+    ledger = f'[ledger]\npath = "{folder}"\n'
+    configuration.write_text(f"{(PROGRAMS / 'modelway.toml').read_text()}\n{ledger}{more}")
+    create = ["keys", "create", "--config", str(configuration), "--caller", "search-api"]
+    made = subprocess.run([os.environ["MODELWAY"], *create], capture_output=True, text=True, timeout=60, check=True)
+    return str(configuration), made.stdout.strip()
+
+
+def with_key(key):
+    return {**os.environ, "MODELWAY_API_KEY": key}
+
+
 class Guides(unittest.TestCase):
     maxDiff = None
 
     def setUp(self):
         # Each has a server of its own: a program finds breakers closed, and its idempotency key unused.
-        server = gateway.running("--config", str(PROGRAMS / "modelway.toml"))
+        configuration, self.key = configured(folder_of(self.addCleanup))
+        server = gateway.running("--config", configuration)
         self.address = server.__enter__()
         self.addCleanup(server.__exit__, None, None, None)
 
     def run_in(self, folder, *command):
-        done = subprocess.run(command, capture_output=True, text=True, timeout=240, cwd=folder)
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=240, cwd=folder, env=with_key(self.key)
+        )
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         return done.stdout
 
@@ -74,7 +98,7 @@ class Guides(unittest.TestCase):
         self.assertEqual(self.run_in(folder, "node", "dist/guide.js", self.address), GOLDEN)
         # NOT_FOUND is 5.
         output = self.run_in(folder, "node", "dist/guide-connect.js", self.address)
-        self.assertEqual(output, "5 SCENARIO_NOT_FOUND\n")
+        self.assertEqual(output, "5 SCENARIO_NOT_FOUND\ncaller: search-api\n")
         output = self.run_in(folder, "node", "dist/guide-loader.js", self.address, str(REPOSITORY / "proto"))
         self.assertRegex(output, r"^FINISH_REASON_STOP \d+ text\n$")
 
@@ -105,8 +129,7 @@ class Guides(unittest.TestCase):
 
     def commands_of(self, guide):
         """Runs the commands of a guide in a copy of what they need; gives its folder."""
-        folder = pathlib.Path(tempfile.mkdtemp(dir=WORK))
-        self.addCleanup(shutil.rmtree, folder)
+        folder = folder_of(self.addCleanup)
         for name in ["clients", "proto"]:
             ignored = shutil.ignore_patterns("node_modules", "dist", "gen", "v1", "build", "*.tgz")
             shutil.copytree(REPOSITORY / name, folder / name, ignore=ignored if name == "clients" else None)
@@ -151,8 +174,7 @@ class Tls(unittest.TestCase):
     def setUpClass(cls):
         if "[server.tls]" not in (REPOSITORY / "config.example.toml").read_text():
             raise unittest.SkipTest("this server has no TLS")
-        folder = pathlib.Path(tempfile.mkdtemp(dir=WORK))
-        cls.addClassCleanup(shutil.rmtree, folder)
+        folder = folder_of(cls.addClassCleanup)
         cls.folder = str(folder)
         authority = trustme.CA()
         authority.cert_pem.write_to_path(folder / "ca.pem")
@@ -163,18 +185,16 @@ class Tls(unittest.TestCase):
                 part.write_to_path(folder / f"{name}.pem", append=True)
         tls = {"cert": folder / "server.pem", "key": folder / "server.key", "client_ca": folder / "ca.pem"}
         table = "".join(f'{key} = "{path}"\n' for key, path in tls.items())
-        configuration = (PROGRAMS / "modelway.toml").read_text()
-        (folder / "modelway.toml").write_text(f"{configuration}\n[server.tls]\n{table}")
+        configuration, cls.key = configured(folder, f"[server.tls]\n{table}")
         root, key, chain = [(folder / name).read_bytes() for name in ["ca.pem", "client.key", "client.pem"]]
         credentials = grpc.ssl_channel_credentials(root, key, chain)
-        cls.address = gateway.start(cls, "--config", str(folder / "modelway.toml"), credentials=credentials)
+        cls.address = gateway.start(cls, "--config", configuration, credentials=credentials)
 
     def finishes(self, *command, times=1):
-        done = subprocess.run(
-            [*command, self.address, self.folder], capture_output=True, text=True, timeout=60, cwd=WORK
-        )
+        command = [*command, self.address, self.folder]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=WORK, env=with_key(self.key))
         # FINISH_REASON_STOP
-        self.assertEqual(done.stdout, "finished: 1\n" * times, done.stderr)
+        self.assertEqual(done.stdout, "finished: 1\n" * times + "caller: search-api\n", done.stderr)
 
     def test_python(self):
         self.finishes(sys.executable, str(PROGRAMS / "tls.py"))
@@ -194,9 +214,7 @@ class ProviderOptions(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.blocks = blocks(DOCS / "provider-options.md")
-        folder = pathlib.Path(tempfile.mkdtemp(dir=WORK))
-        cls.addClassCleanup(shutil.rmtree, folder)
-        cls.folder = folder
+        cls.folder = folder = folder_of(cls.addClassCleanup)
         [configuration] = [block for fence, block in cls.blocks if fence == "toml"]
         configuration = re.sub(r"^base_url = .*$", "simulated = true", configuration, flags=re.MULTILINE)
         configuration = re.sub(r"^api_key = .*\n", "", configuration, flags=re.MULTILINE)

@@ -183,13 +183,14 @@ class Refusals(unittest.TestCase):
         "RESOURCE_EXHAUSTED CALLER_QUOTA_EXHAUSTED",
         "UNAUTHENTICATED CREDENTIALS_INVALID",
     ]
+    WITH_LIMITS = [f"{GRPC[0]} money-of-a-month", f"{GRPC[1]} tokens-of-a-year", GRPC[2]]
 
     def test_python_over_grpcio(self):
-        self.asks_once(sys.executable, str(REFUSALS / "python.py"), refusals=self.GRPC)
+        self.asks_once(sys.executable, str(REFUSALS / "python.py"), refusals=self.WITH_LIMITS)
 
     @unless("NO_NODE")
     def test_typescript_over_grpc_js(self):
-        self.asks_once("node", "typescript/dist/refused.js", refusals=self.GRPC)
+        self.asks_once("node", "typescript/dist/refused.js", refusals=self.WITH_LIMITS)
 
     @unless("NO_DEBIAN", "NO_NODE")
     def test_go_over_grpc_go(self):

@@ -5,6 +5,7 @@ import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from "./gen/google
 import { StatusSchema } from "./gen/google/rpc/status_pb.js";
 import type { Attempt } from "./gen/modelway/v1/attempt_pb.js";
 import { CallFailureSchema } from "./gen/modelway/v1/generation_service_pb.js";
+import type { LimitDenial } from "./gen/modelway/v1/limits_pb.js";
 
 /** What Modelway says about a call that failed. */
 export interface Failure {
@@ -23,6 +24,8 @@ export interface Failure {
   fields: Record<string, string>;
   /** What was tried, skipped targets included. */
   attempts: Attempt[];
+  /** For a call that limits do not let through: which, what was left, and when there is more. */
+  limits: LimitDenial[];
 }
 
 interface Detail {
@@ -40,6 +43,7 @@ export function failureOf(error: unknown): Failure {
   };
   const info = read(ErrorInfoSchema);
   const delay = read(RetryInfoSchema)?.retryDelay;
+  const failed = read(CallFailureSchema);
   const violations = read(BadRequestSchema)?.fieldViolations ?? [];
   return {
     reason: info?.reason ?? "",
@@ -47,7 +51,8 @@ export function failureOf(error: unknown): Failure {
     metadata: { ...info?.metadata },
     retryDelayMs: delay && Number(delay.seconds) * 1000 + delay.nanos / 1e6,
     fields: Object.fromEntries(violations.map(({ field, description }) => [field, description])),
-    attempts: read(CallFailureSchema)?.attempts ?? [],
+    attempts: failed?.attempts ?? [],
+    limits: failed?.limits ?? [],
   };
 }
 

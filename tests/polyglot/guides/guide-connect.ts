@@ -4,10 +4,11 @@
 import { ConnectError, createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { failureOf } from "@modelway/client";
-import { GenerationService, Role } from "@modelway/client/v1";
+import { CallerService, GenerationService, Role } from "@modelway/client/v1";
 
 const [, , address = ""] = process.argv;
-const client = createClient(GenerationService, createGrpcTransport({ baseUrl: `http://${address}` }));
+const transport = createGrpcTransport({ baseUrl: `http://${address}` });
+const client = createClient(GenerationService, transport);
 const messages = [{ role: Role.USER, text: "Why is the sky blue?" }];
 
 // connect call
@@ -22,4 +23,10 @@ try {
 } catch (error) {
   console.log(ConnectError.from(error).code, failureOf(error).reason);
 }
+
+// connect who
+const headers = { authorization: `Bearer ${process.env.MODELWAY_API_KEY}` };
+const me = await createClient(CallerService, transport).whoAmI({}, { headers });
+
+console.log("caller:", me.caller);
 process.exit(0);

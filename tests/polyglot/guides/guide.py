@@ -1,10 +1,13 @@
 """The code of docs/clients/python.md, put together and run."""
 
+import os
 import sys
 import time
 
 import grpc
 import modelway
+from modelway.v1.caller_service_pb2 import WhoAmIRequest
+from modelway.v1.caller_service_pb2_grpc import CallerServiceStub
 from modelway.v1.content_pb2 import ROLE_USER, ContentPart, Media, Message
 from modelway.v1.generation_service_pb2 import (
     FinishReason,
@@ -91,6 +94,13 @@ request.messages.add(role=ROLE_USER, text="And at sunset?")
 answer = stub.Generate(request, timeout=60)
 
 print(f"next turn: {answer.usage.input_tokens} input tokens")
+
+# who
+bearer = (("authorization", f"Bearer {os.environ['MODELWAY_API_KEY']}"),)
+me = CallerServiceStub(channel).WhoAmI(WhoAmIRequest(), timeout=10, metadata=bearer)
+answer = stub.Generate(request, timeout=60, metadata=bearer)
+
+print("caller:", me.caller)
 
 # shapes
 image = Media(data=b"\x89PNG", media_type="image/png")

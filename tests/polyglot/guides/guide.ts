@@ -6,12 +6,14 @@ import * as grpc from "@grpc/grpc-js";
 import { failureOf } from "@modelway/client";
 import { createClient } from "@modelway/client/grpc-js";
 import {
+  CallerService,
   FinishReason,
   type GenerateRequest,
   GenerateRequestSchema,
   type GenerateResponse,
   GenerationService,
   Role,
+  type WhoAmIResponse,
 } from "@modelway/client/v1";
 
 const [, , address = ""] = process.argv;
@@ -118,6 +120,17 @@ const next = create(GenerateRequestSchema, {
 answer = await generate(next, 60_000);
 
 console.log(`next turn: ${answer.usage?.inputTokens} input tokens`);
+
+// who
+const bearer = new grpc.Metadata();
+bearer.set("authorization", `Bearer ${process.env.MODELWAY_API_KEY}`);
+const callers = createClient(CallerService, address, grpc.credentials.createInsecure());
+const me = await new Promise<WhoAmIResponse>((resolve, reject) => {
+  callers.whoAmI({}, bearer, { deadline: Date.now() + 10_000 }, (error, me) => (me ? resolve(me) : reject(error)));
+});
+
+console.log("caller:", me.caller);
+callers.close();
 
 // shapes
 const source = { case: "data" as const, value: new Uint8Array([0x89, 0x50, 0x4e, 0x47]) };

@@ -27,11 +27,12 @@ CONFIG = {"methodConfig": [{"name": [{"service": "modelway.v1.GenerationService"
 
 
 def outcome(call):
-    """OK, or the code and reason of a failure."""
+    """OK, or the code and reason of a failure, and the limits that are reached."""
     try:
         call()
     except grpc.RpcError as error:
-        return f"{error.code().name} {modelway.Failure.of(error).reason}".strip()
+        failure = modelway.Failure.of(error)
+        return " ".join([error.code().name, failure.reason, *(limit.limit_id for limit in failure.limits)])
     return "OK"
 
 

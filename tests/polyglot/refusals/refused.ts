@@ -23,9 +23,13 @@ const asked = { scenario: "chat", messages: [{ role: Role.USER, text: "Hello" }]
 const metadata = new grpc.Metadata();
 metadata.set("authorization", `Bearer ${key}`);
 
-/** OK, or the code and reason of a failure. */
+/** OK, or the code and reason of a failure, and the limits that are reached. */
 function outcome(error: unknown): string {
-  return error ? `${grpc.status[(error as grpc.ServiceError).code]} ${failureOf(error).reason}`.trim() : "OK";
+  if (!error) {
+    return "OK";
+  }
+  const { reason, limits } = failureOf(error);
+  return [grpc.status[(error as grpc.ServiceError).code], reason, ...limits.map(({ limitId }) => limitId)].join(" ");
 }
 
 function unary(): Promise<string> {

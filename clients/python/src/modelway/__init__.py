@@ -10,6 +10,7 @@ from grpc_status import rpc_status
 
 from modelway.v1.attempt_pb2 import Attempt
 from modelway.v1.generation_service_pb2 import CallFailure
+from modelway.v1.limits_pb2 import LimitDenial
 
 __all__ = ["CHANNEL_OPTIONS", "SERVICE_CONFIG", "Failure"]
 
@@ -41,6 +42,8 @@ class Failure:
     """For an invalid request: what is wrong, by the path of the field."""
     attempts: list[Attempt] = field(default_factory=list)
     """What was tried, skipped targets included."""
+    limits: list[LimitDenial] = field(default_factory=list)
+    """For a call that limits do not let through: which, what was left, and when there is more."""
 
     @classmethod
     def of(cls, error: grpc.RpcError) -> "Failure":
@@ -67,4 +70,5 @@ class Failure:
             retry_delay=delay,
             fields={wrong.field: wrong.description for wrong in invalid.field_violations},
             attempts=list(failed.attempts),
+            limits=list(failed.limits),
         )

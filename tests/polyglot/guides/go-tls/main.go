@@ -17,6 +17,16 @@ import (
 	"google.golang.org/grpc/credentials"
 )
 
+// who
+// apiKey shows an API key with each call of a connection, which has to have TLS.
+type apiKey string
+
+func (key apiKey) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
+	return map[string]string{"authorization": "Bearer " + string(key)}, nil
+}
+
+func (apiKey) RequireTransportSecurity() bool { return true }
+
 func main() {
 	address, folder := os.Args[1], os.Args[2]
 	pem, err := ioutil.ReadFile(filepath.Join(folder, "ca.pem"))
@@ -38,6 +48,16 @@ func main() {
 	answer, err := modelway.NewGenerationServiceClient(connection).Generate(ctx, request)
 	must(err)
 	fmt.Println("finished:", int(answer.FinishReason))
+
+	// who
+	identified, err := grpc.Dial(address,
+		grpc.WithTransportCredentials(credentials.NewTLS(security)),
+		grpc.WithPerRPCCredentials(apiKey(os.Getenv("MODELWAY_API_KEY"))))
+
+	must(err)
+	me, err := modelway.NewCallerServiceClient(identified).WhoAmI(ctx, &modelway.WhoAmIRequest{})
+	must(err)
+	fmt.Println("caller:", me.Caller)
 }
 
 func must(err error) {

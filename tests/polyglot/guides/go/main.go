@@ -15,6 +15,7 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 )
 
@@ -40,6 +41,7 @@ type Failure struct {
 	RetryDelay *time.Duration // nil where waiting is not known to help.
 	Fields     map[string]string
 	Attempts   []*modelway.Attempt
+	Limits     []*modelway.LimitDenial
 }
 
 // FailureOf reads the details of an error that a stub returned.
@@ -57,7 +59,7 @@ func FailureOf(err error) Failure {
 				failure.Fields[violation.Field] = violation.Description
 			}
 		case *modelway.CallFailure:
-			failure.Attempts = detail.Attempts
+			failure.Attempts, failure.Limits = detail.Attempts, detail.Limits
 		}
 	}
 	return failure
@@ -185,6 +187,15 @@ func main() {
 
 	must(err)
 	fmt.Printf("next turn: %d input tokens\n", answer.Usage.InputTokens)
+
+	// who
+	bearer := metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+os.Getenv("MODELWAY_API_KEY"))
+	me, err := modelway.NewCallerServiceClient(connection).WhoAmI(bearer, &modelway.WhoAmIRequest{})
+	must(err)
+	answer, err = client.Generate(bearer, next)
+
+	must(err)
+	fmt.Println("caller:", me.Caller)
 
 	// shapes
 	image := &modelway.Media{Source: &modelway.Media_Data{Data: []byte("\x89PNG")}, MediaType: "image/png"}

@@ -6,8 +6,10 @@ import com.google.rpc.RetryInfo;
 import io.grpc.Context;
 import io.grpc.ManagedChannel;
 import io.grpc.ManagedChannelBuilder;
+import io.grpc.Metadata;
 import io.grpc.StatusRuntimeException;
 import io.grpc.protobuf.StatusProto;
+import io.grpc.stub.MetadataUtils;
 import io.modelway.v1.*;
 import java.time.Duration;
 import java.util.LinkedHashMap;
@@ -45,6 +47,7 @@ public class Guide {
     Duration retryDelay;
     final Map<String, String> fields = new LinkedHashMap<>();
     List<Attempt> attempts = List.of();
+    List<LimitDenial> limits = List.of();
 
     static Failure of(StatusRuntimeException error) throws InvalidProtocolBufferException {
       Failure failure = new Failure();
@@ -60,7 +63,9 @@ public class Guide {
           detail.unpack(BadRequest.class).getFieldViolationsList()
               .forEach(wrong -> failure.fields.put(wrong.getField(), wrong.getDescription()));
         } else if (detail.is(CallFailure.class)) {
-          failure.attempts = detail.unpack(CallFailure.class).getAttemptsList();
+          var failed = detail.unpack(CallFailure.class);
+          failure.attempts = failed.getAttemptsList();
+          failure.limits = failed.getLimitsList();
         }
       }
       return failure;
@@ -165,6 +170,17 @@ public class Guide {
     answer = stub.withDeadlineAfter(60, TimeUnit.SECONDS).generate(next);
 
     System.out.printf("next turn: %d input tokens%n", answer.getUsage().getInputTokens());
+
+    // who
+    var bearer = new Metadata();
+    bearer.put(Metadata.Key.of("authorization", Metadata.ASCII_STRING_MARSHALLER),
+        "Bearer " + System.getenv("MODELWAY_API_KEY"));
+    var withKey = MetadataUtils.newAttachHeadersInterceptor(bearer);
+    var me = CallerServiceGrpc.newBlockingStub(channel).withInterceptors(withKey)
+        .withDeadlineAfter(10, TimeUnit.SECONDS).whoAmI(WhoAmIRequest.getDefaultInstance());
+    answer = stub.withInterceptors(withKey).withDeadlineAfter(60, TimeUnit.SECONDS).generate(next);
+
+    System.out.println("caller: " + me.getCaller());
 
     // shapes
     var image = Media.newBuilder().setData(ByteString.copyFromUtf8("PNG")).setMediaType("image/png");
