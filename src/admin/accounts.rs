@@ -8,7 +8,7 @@ use crate::error::{Error, Violation};
 use crate::identity::directory::Directory;
 use crate::identity::directory::complaints::{DirectoryMistake, MistakenRecord};
 use crate::identity::record::{AccountRecord, CallsUnderWay};
-use crate::store::{KEPT_IN, StoreChange, StoredAccount};
+use crate::store::{KEPT_IN, StoreChange, StoreError, StoredAccount};
 
 use super::error::AdminError;
 use super::fields::{check_comment, check_name};
@@ -49,8 +49,9 @@ impl Administration {
         top: Option<&str>,
     ) -> Result<Vec<ListedAccount>, AdminError> {
         let file = self.file();
-        let stored = self.store.read(|reading| reading.accounts())?;
-        let objects = self.objects()?;
+        let (stored, objects) = self.store.read(|reading| {
+            Ok::<_, StoreError>((reading.accounts()?, StoreObjects::read(reading)?))
+        })?;
         let directory = current(&file, &objects)?;
         if let Some(top) = top
             && directory.account(top).is_none()
@@ -100,10 +101,10 @@ impl Administration {
         check_comment(&comment, &mut faults);
         check_name("account.display_name", &account.display_name, &mut faults);
         all(faults)?;
-        let file = self.file();
-        refuse_of_file(&file, &account.id)?;
         account.kept_in = KEPT_IN.to_owned();
         self.changed(|| {
+            let file = self.file();
+            refuse_of_file(&file, &account.id)?;
             self.store.change(|writing| {
                 let before = StoreObjects::read(writing)?;
                 let existing = writing.account(&account.id)?;
@@ -169,9 +170,9 @@ impl Administration {
         let mut faults = Faults::default();
         check_comment(comment, &mut faults);
         all(faults)?;
-        let file = self.file();
-        refuse_of_file(&file, id)?;
         self.changed(|| {
+            let file = self.file();
+            refuse_of_file(&file, id)?;
             self.store.change(|writing| {
                 let directory = current(&file, &StoreObjects::read(writing)?)?;
                 let existing = writing.account(id)?;

@@ -94,12 +94,13 @@ impl Administration {
         now: SystemTime,
     ) -> Result<Vec<ListedKey>, AdminError> {
         let file = self.file();
-        let (stored, of_file_used) = self
-            .store
-            .read(|reading| Ok::<_, StoreError>((reading.keys()?, reading.uses_of_file_keys()?)))?;
+        let (stored, of_file_used, objects) = self.store.read(|reading| {
+            let (keys, uses) = (reading.keys()?, reading.uses_of_file_keys()?);
+            Ok::<_, StoreError>((keys, uses, StoreObjects::read(reading)?))
+        })?;
         // The store lags up to a minute behind what this process has seen.
         let seen = self.uses();
-        let directory = current(&file, &self.objects()?)?;
+        let directory = current(&file, &objects)?;
         if let Some(id) = account
             && directory.account(id).is_none()
         {
@@ -161,8 +162,8 @@ impl Administration {
         let mut faults = Faults::default();
         check_comment(&comment, &mut faults);
         all(faults)?;
-        let file = self.file();
         self.changed(|| {
+            let file = self.file();
             self.store.change(|writing| {
                 let had = current(&file, &StoreObjects::read(writing)?)?;
                 let old = own_key(by, &file, writing, &had, &id)?;

@@ -19,9 +19,10 @@ mod views;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, TryLockError};
 use std::time::{Duration, SystemTime};
 
+use tokio::time::sleep;
 use tracing::warn;
 
 use crate::audit::{AuditDraft, AuditFailures, FailedLogins};
@@ -56,6 +57,9 @@ pub const MOST_ON_PAGE: usize = 1_000;
 /// How long it takes until a change of another process is noticed, at most.
 pub const FOREIGN_CHANGE_BOUND: Duration = Duration::from_secs(1);
 
+/// How often it is tried to pause changes while one is under way.
+const PAUSE_TRIES: Duration = Duration::from_millis(5);
+
 /// Tells what was learned of the tokens of targets.
 pub type LearnedSource = Box<dyn Fn() -> Vec<LearnedTokens> + Send + Sync>;
 
@@ -71,6 +75,11 @@ struct Books {
     ledger: Ledger,
     limits: Limits,
 }
+
+/// Keeps the store from being changed as long as it lives.
+#[derive(Debug)]
+#[must_use = "changes are possible again when it is dropped"]
+pub struct ChangePause<'a>(#[expect(dead_code, reason = "it is held")] MutexGuard<'a, Option<i64>>);
 
 /// Administration of one service, or of a store while no service runs.
 pub struct Administration {
@@ -277,7 +286,22 @@ impl Administration {
         Ok(true)
     }
 
-    /// Makes a change and tells the follower before this returns.
+    /// Waits for the change of the store that is under way, if there is one. As long as the guard lives, nobody makes
+    /// another, and those of other processes are not announced: what a new configuration was checked against stays.
+    pub async fn pause_changes(&self) -> ChangePause<'_> {
+        loop {
+            match self.announced.try_lock() {
+                Ok(held) => return ChangePause(held),
+                Err(TryLockError::Poisoned(held)) => return ChangePause(held.into_inner()),
+                Err(TryLockError::WouldBlock) => {}
+            }
+            // A change may have to read the ledger, for longer than a thread that serves others may be blocked.
+            sleep(PAUSE_TRIES).await;
+        }
+    }
+
+    /// Makes a change and tells the follower before this returns. Meanwhile the configuration stays as it is, so that
+    /// `change` has to take what that says.
     fn changed<T>(&self, change: impl FnOnce() -> Result<T, AdminError>) -> Result<T, AdminError> {
         let mut announced = locked(&self.announced);
         let value = change().inspect_err(|error| {

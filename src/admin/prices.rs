@@ -114,6 +114,8 @@ impl Administration {
             return Ok(planned.told(together.version()));
         }
         let done = self.changed(|| {
+            // The configuration may have changed since the prices were checked.
+            let file = self.prices.file();
             self.store.change(|writing| {
                 let done = succession(&file, &writing.prices()?, &wish.prices, now)?;
                 let mut written = done.ended.iter().chain(&done.new).peekable();

@@ -135,6 +135,18 @@ impl LimitBook {
         Ok(self.read_used(&limits, now)?)
     }
 
+    /// Whether the limits of the store can be held together with a configuration that says this.
+    ///
+    /// # Errors
+    /// [`LimitConflict`].
+    pub fn check_file(
+        &self,
+        ground: &LimitGround,
+        directory: &Directory,
+    ) -> Result<(), LimitConflict> {
+        holding(ground, &self.sources().store.limits, directory).map(drop)
+    }
+
     /// From now on the configuration says this. `used` is what [`LimitBook::prepare_file`] has read for it. If the store
     /// has got a limit with the id of one of the file since then, that of the file holds.
     pub fn follow_file(

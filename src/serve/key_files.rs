@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
+use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -106,6 +107,11 @@ impl KeyFiles {
     /// The files.
     pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
         self.files.iter().map(|file| &*file.path)
+    }
+
+    /// The providers whose keys were replaced of which their targets were not told yet.
+    pub(super) fn take_replaced(&mut self) -> BTreeSet<String> {
+        mem::take(&mut self.replaced)
     }
 
     /// Reads the files periodically, and at once when a provider refuses a key. Runs until it is dropped; it can go on

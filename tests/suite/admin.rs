@@ -12,6 +12,7 @@ mod price_commands;
 mod prices;
 mod read_back;
 mod record;
+mod reloaded;
 mod rights;
 mod streams;
 pub(crate) mod support;

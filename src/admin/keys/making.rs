@@ -48,6 +48,7 @@ impl Administration {
             expires,
             comment,
         } = wish;
+        self.changed(|| {
         let file = self.file();
         let mut faults = Faults::default();
         check_comment(&comment, &mut faults);
@@ -68,7 +69,6 @@ impl Administration {
         let expires = end(field, expires, None, &file, now, &mut faults);
         all(faults)?;
         let kind = kinds.first().copied();
-        self.changed(|| {
             self.store.change(|writing| {
                 let objects = StoreObjects::read(writing)?;
                 let had = current(&file, &objects)?;
@@ -127,6 +127,7 @@ impl Administration {
             expires,
             comment,
         } = rotation;
+        self.changed(|| {
         let file = self.file();
         let mut faults = Faults::default();
         check_comment(&comment, &mut faults);
@@ -135,7 +136,6 @@ impl Administration {
             faults.add("overlap", "at most 30 days are allowed; make it shorter");
         }
         all(faults)?;
-        self.changed(|| {
             self.store.change(|writing| {
                 let objects = StoreObjects::read(writing)?;
                 let had = current(&file, &objects)?;

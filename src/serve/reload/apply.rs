@@ -51,7 +51,8 @@ pub(in crate::serve) fn observe_by(observer: &Observer, config: &Config, text: &
 }
 
 impl Reloader {
-    /// Puts a configuration in the place of the one that runs. Nothing here can fail.
+    /// Puts a configuration in the place of the one that runs. Nothing here can fail, as long as changes of the store are
+    /// paused.
     pub(super) fn apply(
         &mut self,
         judged: Judged,
@@ -80,7 +81,7 @@ impl Reloader {
         self.prices.follow_file(prices::of_file(&config));
         prices::fill(&config.catalog, &self.prices.compiled());
         self.served_tls.exchange(config.tls);
-        let renewed =
+        let mut renewed =
             self.take_over_secrets(config.catalog.targets.values().map(|it| &*it.provider));
         self.metrics.configure(&names_in(&config.catalog));
         let transports = self.dispatcher.transports();
@@ -93,11 +94,8 @@ impl Reloader {
                 .map(|transport| transport.followed_by(config.transport, &links))
                 .collect(),
         });
-        // An administrator may have put others meanwhile.
-        prices::fill(self.dispatcher.routes().catalog(), &self.prices.compiled());
         live.exchange(prepared);
         self.notices.change(config.notify);
-        // It was checked before, and only a change of the store since then can speak against it.
         match self.identities.follow_settings(config.identity) {
             Ok(0) => {}
             Ok(ended) => info!(
@@ -115,6 +113,8 @@ impl Reloader {
         self.issuer_keys
             .follow(&self.identities.issuers(), config.issuer_links);
         self.longest_end.set(&config.server);
+        // A look at the key files that this change has broken off may have replaced some.
+        renewed.extend(self.key_files.take_replaced());
         let routes = self.dispatcher.routes();
         for name in renewed {
             if let Some(provider) = routes.provider(&name) {

@@ -10,6 +10,7 @@ use tracing::{info, warn};
 
 use crate::config::difference::differences;
 use crate::config::{Config, reading};
+use crate::identity::directory::Directory;
 use crate::identity::directory::complaints::list;
 use crate::limits::book::UnusedLimits;
 use crate::server::{self, Live, Prepared};
@@ -67,17 +68,10 @@ impl Reloader {
             self.facts.unchanged(&hash);
             return;
         }
-        let directory = match self.identities.check_settings(&judged.config.identity) {
+        let directory = match self.check_against_store(&judged.config) {
             Ok(directory) => Arc::new(directory),
-            Err(mistakes) => {
-                let unused = UnusedFile::of(list(&mistakes), CHANGE_FILE_OR_STORE);
-                return self.reject(&hash, text, named, unused);
-            }
+            Err(unused) => return self.reject(&hash, text, named, unused),
         };
-        if let Err(conflict) = self.prices.check_file(&prices::of_file(&judged.config)) {
-            let unused = UnusedFile::of(conflict.to_string(), CHANGE_FILE_OR_STORE);
-            return self.reject(&hash, text, named, unused);
-        }
         let prepared = match self.prepare(&judged.config, live) {
             Ok(prepared) => prepared,
             Err(error) => {
@@ -107,13 +101,42 @@ impl Reloader {
             false => differences(&self.running.text, &text),
         };
         let certificates = judged.config.certificates.clone();
+        let administration = self.administration.clone();
+        // Administrators may have changed the store since it was compared with the file. From here on they wait.
+        let pause = match &administration {
+            Some(administration) => Some(administration.pause_changes().await),
+            None => None,
+        };
+        let fits = self
+            .check_against_store(&judged.config)
+            .and_then(|directory| {
+                let limits = self.book.check_file(&ground, &directory);
+                limits.map_err(|error| UnusedFile::of(error.to_string(), CHANGE_FILE_OR_STORE))
+            });
+        if let Err(unused) = fits {
+            return self.reject(&hash, text, named, unused);
+        }
         self.apply(*judged, prepared, (ground, used), text, named, live);
+        drop(pause);
         self.facts.applied(&hash, certificates);
-        if let Some(administration) = &self.administration {
+        if let Some(administration) = administration {
             administration.note_configuration(SystemTime::now(), &hash);
         }
         let changes = changes.join("; ");
         info!(hash, changes, "configuration applied");
+    }
+
+    /// The accounts and keys of this configuration and of the store together.
+    ///
+    /// # Errors
+    /// They do not fit together, or the prices of both do not.
+    fn check_against_store(&self, config: &Config) -> Result<Directory, UnusedFile> {
+        let unused = |mistakes| UnusedFile::of(mistakes, CHANGE_FILE_OR_STORE);
+        let directory = self.identities.check_settings(&config.identity);
+        let directory = directory.map_err(|mistakes| unused(list(&mistakes)))?;
+        let prices = self.prices.check_file(&prices::of_file(config));
+        prices.map_err(|conflict| unused(conflict.to_string()))?;
+        Ok(directory)
     }
 
     /// Sets up the doors and limits of the service, without changing anything.
