@@ -32,6 +32,7 @@ use super::refused::{RefusedConnections, WhyCutOff};
 use super::resets::{Metered, Resets};
 use super::tls::ListenerTls;
 use super::turns::InTurns;
+use super::unread::Unread;
 
 /// The first bytes of every HTTP/2 connection (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -238,13 +239,17 @@ impl ConnectionServer {
             settings.handshake_timeout,
             taken_within,
         );
+        // In JSON, bytes take a third more.
+        let most_unread = settings.max_message_bytes.saturating_mul(2);
         let used = AtomicBool::new(false);
         let service = service_fn(|request: http::Request<Incoming>| {
             used.store(true, Ordering::Relaxed);
             let underway = exchange.begin();
+            let (unread, request) = Unread::lend(request);
             let answering = doors.load().answer(request, &origin, self.is_refusing());
-            async {
+            async move {
                 let response = answering.await;
+                unread.read_on(most_unread).await;
                 Ok::<_, Infallible>(response.map(|body| ServedBody { body, underway }))
             }
         });

@@ -20,6 +20,7 @@ mod settings;
 mod side;
 mod tls;
 mod turns;
+mod unread;
 mod workers;
 
 use std::future::Future;

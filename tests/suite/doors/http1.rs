@@ -247,3 +247,57 @@ async fn garbage_ends_the_connection() {
         .await;
     assert_eq!(head.status, 200);
 }
+
+/// A service that knows its callers, and of which nobody shows a key here.
+async fn closed_to_strangers() -> Gateway {
+    start("[[accounts]]\nid = 'someone'\nkind = 'caller'\n").await
+}
+
+/// The head of a request with a body of so many bytes.
+fn head_of(path: &str, media_type: &str, bytes: usize) -> String {
+    format!(
+        "POST {path} HTTP/1.1\r\nhost: l\r\ncontent-type: {media_type}\r\ncontent-length: {bytes}\r\n"
+    )
+}
+
+#[tokio::test]
+async fn a_caller_that_sends_everything_before_it_reads_gets_every_refusal() {
+    const REPEATS: usize = 5;
+    const BYTES: usize = 5_000_000;
+    let gateway = closed_to_strangers().await;
+    let generate = "/modelway.v1.GenerationService/Generate";
+    let table = [
+        ("/v1/generate", "application/json", 401),
+        ("/v1/stream", "application/json", 401),
+        ("/v1/nothing", "application/json", 404),
+        ("/v1/generate", "text/plain", 415),
+        // A refusal in gRPC-Web is a trailer.
+        (generate, "application/grpc-web+proto", 200),
+    ];
+    for (path, media_type, status) in table {
+        let mut http = Http1::connect(gateway.address).await;
+        for _ in 0..REPEATS {
+            http.send(format!("{}\r\n", head_of(path, media_type, BYTES)).as_bytes())
+                .await;
+            http.send(&vec![b' '; BYTES]).await;
+
+            let head = http.head().await;
+
+            assert_eq!(head.status, status, "{path} {media_type}");
+            assert_eq!(head.get("connection"), "", "{path} {media_type}");
+            http.body(&head).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_caller_that_asks_before_it_sends_is_refused_at_once_and_sends_nothing() {
+    let gateway = closed_to_strangers().await;
+    let mut http = Http1::connect(gateway.address).await;
+    let asking = head_of("/v1/generate", "application/json", 5_000_000);
+
+    http.send(format!("{asking}expect: 100-continue\r\n\r\n").as_bytes())
+        .await;
+
+    assert_eq!(http.head().await.status, 401);
+}
