@@ -53,6 +53,7 @@ pub use self::files::raise_limit;
 pub use self::limits::UnheldLimits;
 pub use self::notify::Notifier;
 use self::reload::Provenance;
+pub use self::run::StillAnswering;
 use self::runtimes::Runtimes;
 use self::simulated::Plays;
 pub(crate) use self::simulated::simulator_for;

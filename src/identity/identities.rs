@@ -89,7 +89,22 @@ impl Identities {
     /// # Errors
     /// The request does not prove who calls.
     pub fn resolve(&self, shown: Shown<'_>, now: SystemTime) -> Result<Arc<Identity>, Unproved> {
-        let in_force = self.in_force.load();
+        loop {
+            let in_force = self.in_force.load();
+            let identity = self.resolve_by(&in_force, shown, now)?;
+            // A change ends the calls of those that it knows. A caller that came up meanwhile was not among them.
+            if Arc::ptr_eq(&in_force, &self.in_force.load()) {
+                return Ok(identity);
+            }
+        }
+    }
+
+    fn resolve_by(
+        &self,
+        in_force: &InForce,
+        shown: Shown<'_>,
+        now: SystemTime,
+    ) -> Result<Arc<Identity>, Unproved> {
         let by_token = |token: &str| {
             let checked = shown
                 .token
@@ -252,7 +267,9 @@ impl fmt::Debug for Identities {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Barrier;
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::thread;
 
     use std::time::Duration;
 
@@ -350,14 +367,28 @@ mod tests {
 
     /// Identities that believe an issuer whose keys are known, its token, and a caller that the token's subject is.
     fn believing(signer: &Signer) -> (Identities, String) {
-        let settings = Settings {
-            accounts: vec![AccountRecord {
-                bindings: vec![ProofBinding::Token {
-                    issuer: "sso".to_owned(),
-                    subject: "indexer".to_owned(),
-                }],
-                ..account("a")
+        let bound = AccountRecord {
+            bindings: vec![ProofBinding::Token {
+                issuer: "sso".to_owned(),
+                subject: "indexer".to_owned(),
             }],
+            ..account("a")
+        };
+        with_issuer(signer, bound, SubjectAccounts::Bound)
+    }
+
+    /// The same, but the token's subject becomes a caller of this team.
+    fn creating(signer: &Signer, team: AccountRecord) -> (Identities, String) {
+        with_issuer(signer, team, SubjectAccounts::Create)
+    }
+
+    fn with_issuer(
+        signer: &Signer,
+        account: AccountRecord,
+        accounts: SubjectAccounts,
+    ) -> (Identities, String) {
+        let settings = Settings {
+            accounts: vec![account],
             issuers: vec![IssuerSettings {
                 rules: IssuerRules {
                     name: "sso".into(),
@@ -366,12 +397,12 @@ mod tests {
                     algorithms: Algorithm::USUAL.to_vec(),
                     leeway: Duration::ZERO,
                     caller_claim: "sub".to_owned(),
-                    team_claim: None,
+                    team_claim: Some("team".to_owned()),
                     scopes_claim: None,
                     labels: Vec::new(),
                 },
                 keys: KeySource::Url("https://sso.example/keys".to_owned()),
-                accounts: SubjectAccounts::Bound,
+                accounts,
             }],
             ..Settings::default()
         };
@@ -384,6 +415,7 @@ mod tests {
             "iss": "https://sso.example",
             "aud": "modelway",
             "sub": "indexer",
+            "team": "team",
             "exp": 1_000,
         });
         (identities, signer.sign(&signer.header(), &claims))
@@ -424,6 +456,45 @@ mod tests {
         settings.issuers[0].rules.audience = vec!["elsewhere".to_owned()];
         identities.follow_settings(settings).unwrap();
         assert_eq!(caller(shown(Some(&checked))), Err(Unproved::NoTokenKeys));
+    }
+
+    #[test]
+    fn a_caller_that_comes_up_while_its_team_is_closed_is_refused_or_ended() {
+        const ROUNDS: usize = 300;
+        let team = |closed| AccountRecord {
+            kind: AccountKind::Team,
+            closed,
+            ..account("team")
+        };
+        let (mut let_in, mut ended) = (0, 0);
+        for _ in 0..ROUNDS {
+            let (identities, token) = creating(&Signer::ed25519("one"), team(None));
+            let headers = head(&token);
+            let shown = Shown {
+                headers: &headers,
+                certificate: None,
+                token: None,
+            };
+            let both = Barrier::new(2);
+
+            let resolved = thread::scope(|scope| {
+                let resolving = scope.spawn(|| {
+                    both.wait();
+                    identities.resolve(shown, SystemTime::UNIX_EPOCH)
+                });
+                both.wait();
+                let mut settings = identities.settings();
+                settings.accounts = vec![team(Some(CallsUnderWay::End))];
+                identities.follow_settings(settings).unwrap();
+                resolving.join().unwrap()
+            });
+
+            if let Ok(identity) = resolved {
+                let_in += 1;
+                ended += usize::from(identity.standing.has_ended());
+            }
+        }
+        assert_eq!(let_in, ended, "{let_in} of {ROUNDS} were let in");
     }
 
     #[test]

@@ -147,6 +147,19 @@ impl CheckedToken {
 struct KnownToken {
     token: Arc<GenuineToken>,
     until: SystemTime,
+    issuer: Arc<Issuer>,
+    /// The keys that it was verified with. Once its issuer has learned others, it is verified anew.
+    keys: Arc<LearnedKeys>,
+}
+
+impl KnownToken {
+    fn holds(&self, now: SystemTime) -> bool {
+        let keys = self.issuer.keys.load();
+        now < self.until
+            && keys
+                .as_ref()
+                .is_some_and(|keys| Arc::ptr_eq(keys, &self.keys))
+    }
 }
 
 /// The issuers whose tokens are believed.
@@ -229,15 +242,8 @@ impl Issuers {
 
     /// Takes over the keys of an issuer, which were fetched at this time. Tokens are verified anew.
     pub fn learn(&self, issuer: &Issuer, set: KeySet, at: SystemTime) {
-        let changed = match &*issuer.keys.load() {
-            Some(known) => known.set != set,
-            None => true,
-        };
         issuer.keys.store(Some(Arc::new(LearnedKeys { set, at })));
         issuer.is_failing.store(false, Ordering::Relaxed);
-        if changed {
-            self.known().clear();
-        }
         issuer.looked.send_replace(Some(at));
     }
 
@@ -248,21 +254,17 @@ impl Issuers {
     pub fn verify(&self, token: &str, now: SystemTime) -> Result<Arc<GenuineToken>, TokenRefusal> {
         let name = sha256(token.as_bytes());
         if let Some(known) = self.known().get(&name)
-            && now < known.until
+            && known.holds(now)
         {
             return Ok(Arc::clone(&known.token));
         }
-        let token = Arc::new(self.verified(token, now)?);
-        let kept = now.checked_add(VERIFIED_LASTS).unwrap_or(now);
-        let known = KnownToken {
-            token: Arc::clone(&token),
-            until: token.claims.expires.min(kept),
-        };
+        let known = self.verified(token, now)?;
+        let token = Arc::clone(&known.token);
         self.keep(name, known, now);
         Ok(token)
     }
 
-    fn verified(&self, token: &str, now: SystemTime) -> Result<GenuineToken, TokenRefusal> {
+    fn verified(&self, token: &str, now: SystemTime) -> Result<KnownToken, TokenRefusal> {
         let token = Unverified::read(token).map_err(TokenRefusal::Fault)?;
         let named = token.issuer();
         let mut issuers = self.issuers.iter();
@@ -279,10 +281,20 @@ impl Issuers {
             return Err(TokenRefusal::NoKeys(Arc::clone(issuer)));
         };
         match token.verify(rules, &keys.set, now) {
-            Ok(claims) => Ok(GenuineToken {
-                claims,
-                accounts: issuer.settings.accounts,
-            }),
+            Ok(claims) => {
+                let kept = now.checked_add(VERIFIED_LASTS).unwrap_or(now);
+                let until = claims.expires.min(kept);
+                let token = GenuineToken {
+                    claims,
+                    accounts: issuer.settings.accounts,
+                };
+                Ok(KnownToken {
+                    token: Arc::new(token),
+                    until,
+                    issuer: Arc::clone(issuer),
+                    keys: Arc::clone(keys),
+                })
+            }
             Err(TokenFault::UnknownKey) => {
                 let issuer = Arc::clone(issuer);
                 // Its keys may have changed since: nothing is known about the token, which may be tried again.
@@ -299,7 +311,7 @@ impl Issuers {
     fn keep(&self, name: [u8; 32], token: KnownToken, now: SystemTime) {
         let mut known = self.known();
         if known.len() >= MAX_VERIFIED {
-            known.retain(|_, token| now < token.until);
+            known.retain(|_, token| token.holds(now));
         }
         if known.len() >= MAX_VERIFIED {
             known.clear();

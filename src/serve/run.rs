@@ -18,6 +18,16 @@ use super::files::Wanted;
 use super::reload::{self, Parts, Reloader, ServedTls};
 use super::start_error::StartError;
 
+/// The listeners for operators and probes, which answer until this is dropped. What they refuse until then is written
+/// down.
+pub struct StillAnswering {
+    // Dropped in this order.
+    #[expect(dead_code, reason = "held for its drop")]
+    sides: SideListeners,
+    #[expect(dead_code, reason = "held for its drop")]
+    following: Option<FollowedStore>,
+}
+
 impl Service {
     /// Serves until `shutdown` completes and open calls have ended. The listeners for operators and probes answer
     /// until what this returns is dropped.
@@ -27,7 +37,7 @@ impl Service {
     pub async fn run(
         self,
         shutdown: impl Future<Output = ()>,
-    ) -> Result<SideListeners, StartError> {
+    ) -> Result<StillAnswering, StartError> {
         self.run_until(shutdown, pending()).await
     }
 
@@ -39,7 +49,7 @@ impl Service {
         self,
         shutdown: impl Future<Output = ()>,
         end_now: impl Future<Output = ()>,
-    ) -> Result<SideListeners, StartError> {
+    ) -> Result<StillAnswering, StartError> {
         let Self {
             origin,
             judged,
@@ -141,7 +151,6 @@ impl Service {
         drains.finish().await;
         call_log.sum_up();
         drop(reloader);
-        drop(following);
         drop(runtimes);
         // Every call has ended: all thresholds that were reached are written down, then sent.
         drop(announcing);
@@ -152,7 +161,7 @@ impl Service {
         }
         notices.finish().await;
         drop(simulator);
-        Ok(sides)
+        Ok(StillAnswering { sides, following })
     }
 }
 

@@ -94,6 +94,13 @@ fn a_verified_token_is_not_believed_beyond_its_end_or_the_end_of_its_key() {
     let unknown = Some(TokenRefusal::KeyNotLearned(Arc::clone(&issuer)));
     assert_eq!(refusal(&issuers, &long, later(10)), unknown);
 
+    // Nor by the issuers of a configuration that came meanwhile, which have the same keys.
+    issuers.learn(&issuer, set(&[&old, &new]), later(10));
+    let others = Issuers::new(vec![settings("ours")], &issuers);
+    assert!(others.verify(&long, later(10)).is_ok());
+    issuers.learn(&issuer, set(&[&new]), later(11));
+    assert_eq!(refusal(&others, &long, later(11)), unknown);
+
     // The last keys of an issuer that cannot be reached are used for a day.
     let day = KEYS_LAST.as_secs();
     let lasting = token(&new, "ours", 2 * day);
