@@ -19,6 +19,7 @@ mod runtimes;
 mod set_up;
 mod simulated;
 mod sources;
+mod spare_memory;
 mod start_error;
 mod tokens;
 mod watch;

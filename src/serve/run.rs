@@ -16,6 +16,7 @@ use super::administered::FollowedStore;
 use super::compared::compare_windows;
 use super::files::Wanted;
 use super::reload::{self, Parts, Reloader, ServedTls};
+use super::spare_memory;
 use super::start_error::StartError;
 
 /// The listeners for operators and probes, which answer until this is dropped. What they refuse until then is written
@@ -146,6 +147,7 @@ impl Service {
             () = call_log.watch() => SideListeners::default(),
             () = notices.run() => SideListeners::default(),
             never = compare_windows(&counted, &ledger) => match never {},
+            never = spare_memory::give_back() => match never {},
         };
         // Answers of calls that have ended are still read on: what was read until now counts.
         drains.finish().await;
