@@ -65,7 +65,7 @@ impl Service {
             dispatcher,
             limits,
             book,
-            announcing,
+            mut announcing,
             mut notices,
             notice_sender,
             cores,
@@ -111,6 +111,12 @@ impl Service {
         if let Some(administration) = &administration {
             administration
                 .note_configuration(SystemTime::now(), &sha256_in_digits(origin.text.as_bytes()));
+        }
+        // Not before the log is set up: what the last process left open may have reached thresholds.
+        if let Some((announcing, administration)) = announcing.as_mut().zip(administration.clone())
+        {
+            let started = announcing.start(administration, &counted, &notice_sender);
+            started.map_err(StartError::Thread)?;
         }
         let following = administration
             .clone()

@@ -81,7 +81,7 @@ impl Service {
         let book = limits::book(limits.clone(), ledger.clone());
         // After the ledger, which has locked the directory and says what is wrong with it.
         let data = config.ledger.path.as_deref();
-        let mut announcing = data.map(|_| Announcing::of(&limits, &notice_sender));
+        let announcing = data.map(|_| Announcing::of(&limits, &notice_sender));
         let prices = Arc::new(PriceBoard::new(prices::of_file(config)));
         let administration = administered::open(data, &identities, (&prices, &book), name).await?;
         prices::fill(&config.catalog, &prices.compiled());
@@ -89,11 +89,6 @@ impl Service {
         let directory = identities.directory();
         let used = limits::used(&book, &ground, Arc::clone(&directory)).await?;
         book.follow_file(ground, &directory, used, Now::of_clocks());
-        if let Some((announcing, administration)) = announcing.as_mut().zip(administration.clone())
-        {
-            let started = announcing.start(administration, &limits, &notice_sender);
-            started.map_err(StartError::Thread)?;
-        }
         let runtimes = Runtimes::start(config.server.runtimes).map_err(StartError::Runtimes)?;
         let transport = |_| Transport::new(config.transport, &judged.links);
         let dispatcher = Dispatcher::directed(Directions {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use modelway::grpc::v1::GenerateRequest;
 use modelway::grpc::v1::generation_service_client::GenerationServiceClient;
-use modelway::simulator::{Settings, Simulator, WireName};
+use modelway::simulator::{Behaviour, Settings, Simulator, WireName};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -232,6 +232,32 @@ async fn what_was_announced_is_not_announced_again_after_kill_9_and_what_was_not
     assert!(webhook.arrived().keys().eq(all.keys()), "no other notice");
     assert_eq!(all.len(), 2 * COUNTERS);
     assert_eq!(lines.len(), distinct.len(), "no threshold is told twice");
+}
+
+#[tokio::test]
+async fn a_threshold_that_is_reached_by_what_a_killed_process_left_open_has_a_line() {
+    let webhook = Webhook::failing(0).await;
+    let simulator = Simulator::start(Settings::default()).await.unwrap();
+    simulator.set("one", "first=1000s".parse::<Behaviour>().unwrap());
+    let folder = scratch::folder("left-open");
+    let file = config(&folder, &simulator, &webhook);
+    let watched = "[[limits]]\nid = 'tokens'\ntokens = 10\nwindow = 'year'\nenforcement = 'watch'\nthresholds = [100]\n";
+    fs::write(&file, fs::read_to_string(&file).unwrap() + watched).unwrap();
+    let process = serve(&file);
+    let mut client = GenerationServiceClient::new(process.connect().await);
+    let call = tokio::spawn(async move { client.generate(request(0)).await });
+    simulator.wait_for(|log| log.len() == 1).await;
+    killed(process).await;
+    call.await.unwrap().unwrap_err();
+
+    let process = serve(&file);
+    webhook.until(|arrived| !arrived.is_empty()).await;
+    let log = killed(process).await;
+
+    let mut lines = log
+        .lines()
+        .filter(|line| line.contains("threshold of a limit reached"));
+    assert!(lines.any(|line| line.contains(" limit=tokens ")), "{log}");
 }
 
 async fn killed(process: Process) -> String {
