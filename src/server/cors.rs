@@ -16,7 +16,7 @@ const ALLOWED: &str = "content-type, x-grpc-web, x-user-agent, grpc-timeout, aut
                        tracestate, baggage, x-modelway-timeout-ms";
 
 /// What a page may read of an answer. A browser shows it no other header.
-const EXPOSED: &str = "grpc-status, grpc-message, grpc-status-details-bin, grpc-retry-pushback-ms, retry-after, \
+const EXPOSED: &str = "grpc-status, grpc-message, grpc-status-details-bin, grpc-retry-pushback-ms, retry-after, x-should-retry, \
                        x-modelway-call-id, x-request-id";
 
 /// How long a browser may remember the answer to its question, in seconds. No browser remembers longer.

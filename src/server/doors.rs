@@ -192,8 +192,8 @@ impl Doors {
         match json {
             Some(asked) => match unreadable(request.headers(), media_type) {
                 None => Way::Json(asked),
-                Some(what) => Way::Refused(
-                    Error::invalid("header `content-type`", what),
+                Some((header, what)) => Way::Refused(
+                    Error::invalid(format!("header `{header}`"), what),
                     StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 ),
             },
@@ -250,24 +250,26 @@ fn media_type(headers: &HeaderMap) -> &str {
     value.split(';').next().unwrap_or_default().trim()
 }
 
-/// Why a body is not read as JSON.
-fn unreadable(headers: &HeaderMap, media_type: &str) -> Option<&'static str> {
+/// Why a body is not read as JSON: the header that is wrong, and what to do.
+fn unreadable(headers: &HeaderMap, media_type: &str) -> Option<(header::HeaderName, &'static str)> {
     if !media_type.eq_ignore_ascii_case("application/json") {
-        return Some(
-            "send `application/json`; gRPC and gRPC-Web are served at the paths of their methods",
-        );
+        let what =
+            "send `application/json`; gRPC and gRPC-Web are served at the paths of their methods";
+        return Some((header::CONTENT_TYPE, what));
     }
     let value = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
     for parameter in value.split(';').skip(1) {
         let (name, charset) = parameter.split_once('=').unwrap_or((parameter, ""));
         let charset = charset.trim().trim_matches('"');
         if name.trim().eq_ignore_ascii_case("charset") && !charset.eq_ignore_ascii_case("utf-8") {
-            return Some("JSON is read as UTF-8 only; leave `charset` out");
+            let what = "JSON is read as UTF-8 only; leave `charset` out";
+            return Some((header::CONTENT_TYPE, what));
         }
     }
     let compression = headers.get(header::CONTENT_ENCODING)?;
     let is_plain = compression.as_bytes().eq_ignore_ascii_case(b"identity");
-    (!is_plain).then_some("a request in JSON must not be compressed; leave `content-encoding` out")
+    let what = "a request in JSON must not be compressed; leave it out";
+    (!is_plain).then_some((header::CONTENT_ENCODING, what))
 }
 
 /// Why the head of a request is too large.
