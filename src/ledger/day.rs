@@ -5,7 +5,7 @@ use rusqlite::{Connection, Result};
 use super::call_id::Day;
 use super::files::{Files, LedgerFile};
 use super::names::InternedNames;
-use super::queue::Entry;
+use super::queue::{Entry, QueuedEntry};
 use super::row_writer::RowWriter;
 use super::schema::{self, SchemaError};
 
@@ -28,7 +28,7 @@ impl DayFile {
     }
 
     /// Writes these rows in one transaction.
-    pub(super) fn write(&mut self, entries: &[Entry]) -> Result<()> {
+    pub(super) fn write(&mut self, entries: &[QueuedEntry]) -> Result<()> {
         let result = self.try_to_write(entries);
         if result.is_err() {
             // Integers that were given in this transaction are not in the file.
@@ -37,7 +37,7 @@ impl DayFile {
         result
     }
 
-    fn try_to_write(&mut self, entries: &[Entry]) -> Result<()> {
+    fn try_to_write(&mut self, entries: &[QueuedEntry]) -> Result<()> {
         let Self { connection, names } = self;
         // As a transaction of the library, but its statements are prepared once.
         connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
@@ -65,10 +65,10 @@ impl DayFile {
 }
 
 /// Writes rows into the transaction that is open.
-fn write_all(file: &Connection, names: &mut InternedNames, entries: &[Entry]) -> Result<()> {
+fn write_all(file: &Connection, names: &mut InternedNames, entries: &[QueuedEntry]) -> Result<()> {
     let mut writer = RowWriter::new(file, names);
-    for entry in entries {
-        match entry {
+    for queued in entries {
+        match &queued.entry {
             Entry::Intent(intent, _) => writer.open(intent)?,
             Entry::Unsent(call_id, number) => writer.take_back(*call_id, *number)?,
             Entry::AttemptEnd(end) => writer.settle_attempt(end)?,

@@ -270,7 +270,8 @@ impl Ledger {
         self.0.as_deref().map(|running| &running.shared.counts)
     }
 
-    /// How many rows wait to be written, and for how long the first of them has.
+    /// How many rows wait to be written, and for how long the first of them has. A row waits until it is in its file, however
+    /// often that is tried.
     pub fn backlog(&self) -> (usize, Duration) {
         let Some(running) = &self.0 else {
             return (0, Duration::ZERO);

@@ -89,6 +89,14 @@ impl Entry {
     }
 }
 
+/// Something to write, and since when it waits for that.
+#[derive(Debug)]
+pub(super) struct QueuedEntry {
+    pub(super) entry: Entry,
+    /// When it came; also if it was taken out and put back since then.
+    pub(super) since: Instant,
+}
+
 /// What waits.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
@@ -101,9 +109,13 @@ pub(super) struct Queue {
 #[derive(Debug, Default)]
 struct WaitingRows {
     /// Intents, and attempts that were not sent.
-    urgent: VecDeque<(Entry, Instant)>,
+    urgent: VecDeque<QueuedEntry>,
     /// Ends and corrections.
-    lingering: VecDeque<(Entry, Instant)>,
+    lingering: VecDeque<QueuedEntry>,
+    /// How many rows were taken out and are not done with, and when the first of them came: whoever took them out may have to wait
+    /// for the file.
+    in_hand: usize,
+    in_hand_since: Option<Instant>,
     /// Somebody waits for them.
     is_hurried: bool,
     /// How many of them have ever come, how many have been taken out, and how many of those are done with.
@@ -170,7 +182,8 @@ impl Queue {
         };
         let must_wake = must_wake || waiting.is_hurried;
         let queue = waiting.queue(&entry);
-        queue.push_back((entry, now()));
+        let since = now();
+        queue.push_back(QueuedEntry { entry, since });
         if must_wake {
             self.wake_from(waiting);
         }
@@ -193,12 +206,9 @@ impl Queue {
     /// `linger`s are taken, too.
     ///
     /// What was taken out before is done with: written, put back or given up.
-    pub(super) fn take(&self, most: usize, linger: Duration) -> Option<Vec<Entry>> {
+    pub(super) fn take(&self, most: usize, linger: Duration) -> Option<Vec<QueuedEntry>> {
         let mut waiting = self.lock();
-        if waiting.done < waiting.taken {
-            waiting.done = waiting.taken;
-            self.written.notify_all();
-        }
+        self.end_of_hand(&mut waiting);
         loop {
             match waiting.next_step(now()) {
                 NextStep::End => return None,
@@ -231,26 +241,43 @@ impl Queue {
         Some(waiting.take(most, ends))
     }
 
-    /// Takes out at most so many rows without waiting.
-    pub(super) fn take_now(&self, most: usize) -> Vec<Entry> {
-        self.lock().take(most, most)
-    }
-
-    /// Puts rows back to where they were, before all others.
-    pub(super) fn put_back(&self, entries: Vec<Entry>) {
-        let mut waiting = self.lock();
-        for entry in entries.into_iter().rev() {
-            waiting.bytes += entry.bytes();
-            waiting.taken -= u64::from(entry.lingers());
-            let queue = waiting.queue(&entry);
-            queue.push_front((entry, now()));
+    /// What was taken out is done with.
+    fn end_of_hand(&self, waiting: &mut WaitingRows) {
+        waiting.in_hand = 0;
+        waiting.in_hand_since = None;
+        if waiting.done < waiting.taken {
+            waiting.done = waiting.taken;
+            self.written.notify_all();
         }
     }
 
-    /// Waits this long, or until it is closed. Returns whether it is closed.
+    /// Takes out at most so many rows without waiting. What was taken out before is done with.
+    pub(super) fn take_now(&self, most: usize) -> Vec<QueuedEntry> {
+        let mut waiting = self.lock();
+        self.end_of_hand(&mut waiting);
+        waiting.take(most, most)
+    }
+
+    /// Puts what could not be written of what was taken out back to where it was, before all others, in the order in which it
+    /// came. The rest is done with.
+    pub(super) fn put_back(&self, mut entries: Vec<QueuedEntry>) {
+        // The first that waits is to be that which has waited for longest.
+        entries.sort_by_key(|queued| queued.since);
+        let mut waiting = self.lock();
+        for queued in entries.into_iter().rev() {
+            waiting.bytes += queued.entry.bytes();
+            waiting.taken -= u64::from(queued.entry.lingers());
+            let queue = waiting.queue(&queued.entry);
+            queue.push_front(queued);
+        }
+        self.end_of_hand(&mut waiting);
+    }
+
+    /// Waits this long, or until it is closed. Returns whether it is closed. What was taken out before is done with.
     pub(super) fn pause(&self, pause: Duration) -> bool {
         let end = now() + pause;
         let mut waiting = self.lock();
+        self.end_of_hand(&mut waiting);
         loop {
             let left = end.saturating_duration_since(now());
             if waiting.is_closed || left.is_zero() {
@@ -283,13 +310,15 @@ impl Queue {
         self.arrived.notify_all();
     }
 
-    /// How many rows wait, and since when the first of them does.
+    /// How many rows wait, and since when the first of them does. They wait until they are written, also in the hand of
+    /// whoever took them out.
     pub(super) fn level(&self) -> (usize, Option<Instant>) {
         let waiting = self.lock();
         let queues = [&waiting.urgent, &waiting.lingering];
         let firsts = queues.into_iter().filter_map(VecDeque::front);
-        let first = firsts.map(|(_, since)| *since).min();
-        (waiting.len(), first)
+        let firsts = firsts.map(|queued| queued.since);
+        let first = firsts.chain(waiting.in_hand_since).min();
+        (waiting.len() + waiting.in_hand, first)
     }
 }
 
@@ -299,7 +328,7 @@ impl WaitingRows {
     }
 
     /// Where an entry waits.
-    fn queue(&mut self, entry: &Entry) -> &mut VecDeque<(Entry, Instant)> {
+    fn queue(&mut self, entry: &Entry) -> &mut VecDeque<QueuedEntry> {
         match entry.lingers() {
             true => &mut self.lingering,
             false => &mut self.urgent,
@@ -318,7 +347,7 @@ impl WaitingRows {
 
     /// For how long the first end may still linger; `None` if there is none.
     fn lingers(&self, now: Instant) -> Option<Duration> {
-        let (_, since) = self.lingering.front()?;
+        let QueuedEntry { since, .. } = self.lingering.front()?;
         let is_due = self.is_closed || self.is_hurried || self.lingering.len() >= MOST_ENDS;
         Some(match is_due {
             true => Duration::ZERO,
@@ -327,19 +356,20 @@ impl WaitingRows {
     }
 
     /// Takes out what is urgent, and then so many ends. No end overtakes what is urgent.
-    fn take(&mut self, most: usize, ends: usize) -> Vec<Entry> {
+    fn take(&mut self, most: usize, ends: usize) -> Vec<QueuedEntry> {
         let urgent = most.min(self.urgent.len());
         let ends = match urgent == self.urgent.len() {
             true => ends.min(most - urgent).min(self.lingering.len()),
             false => 0,
         };
         let urgent = self.urgent.drain(..urgent);
-        let taken = urgent.chain(self.lingering.drain(..ends));
-        let taken: Vec<_> = taken.map(|(entry, _)| entry).collect();
+        let taken: Vec<_> = urgent.chain(self.lingering.drain(..ends)).collect();
         self.is_hurried &= !self.lingering.is_empty();
         self.taken += u64::try_from(ends).unwrap_or(u64::MAX);
-        let bytes: usize = taken.iter().map(Entry::bytes).sum();
+        let bytes: usize = taken.iter().map(|queued| queued.entry.bytes()).sum();
         self.bytes = self.bytes.saturating_sub(bytes);
+        self.in_hand = taken.len();
+        self.in_hand_since = taken.iter().map(|queued| queued.since).min();
         taken
     }
 }
@@ -354,8 +384,8 @@ mod tests {
         Entry::Unsent(CallId::from_bytes([0; 16]), number)
     }
 
-    fn numbers(entries: &[Entry]) -> Vec<u32> {
-        let number = |entry: &Entry| match entry {
+    fn numbers(entries: &[QueuedEntry]) -> Vec<u32> {
+        let number = |queued: &QueuedEntry| match &queued.entry {
             Entry::Unsent(_, number) => *number,
             other => panic!("{other:?}"),
         };
@@ -374,8 +404,49 @@ mod tests {
         queue.put_back(first);
 
         assert_eq!(numbers(&queue.take_now(9)), [1, 2, 3, 4, 5]);
-        assert_eq!(queue.level().0, 0);
+        assert_eq!(queue.lock().len(), 0);
         assert_eq!(queue.lock().bytes, 0);
+    }
+
+    #[test]
+    fn a_row_waits_from_when_it_came_until_it_is_written_also_in_the_hand_of_the_writer() {
+        let queue = Queue::default();
+        queue.push(end());
+        let came = queue.level();
+        queue.push(unsent(1));
+
+        let taken = queue.take_now(9);
+        let in_hand = queue.level();
+        queue.put_back(taken);
+        let put_back = queue.level();
+        // Its end is written, the other row is not.
+        let mut taken = queue.take_now(9);
+        taken.retain(|queued| matches!(queued.entry, Entry::Unsent(..)));
+        let since = taken[0].since;
+        queue.put_back(taken);
+        let rest = queue.level();
+        queue.take_now(9);
+        queue.pause(Duration::ZERO);
+
+        assert_eq!(in_hand, (2, came.1));
+        assert_eq!(put_back, (2, came.1));
+        assert_eq!(rest, (1, Some(since)));
+        assert_eq!(queue.level(), (0, None));
+    }
+
+    #[test]
+    fn what_is_put_back_waits_in_the_order_in_which_it_came() {
+        let queue = Queue::default();
+        for number in 1..=4 {
+            queue.push(unsent(number));
+        }
+
+        // Whoever took them out has sorted them in another way.
+        let mut taken = queue.take_now(3);
+        taken.rotate_left(1);
+        queue.put_back(taken);
+
+        assert_eq!(numbers(&queue.take_now(9)), [1, 2, 3, 4]);
     }
 
     #[test]
@@ -420,7 +491,10 @@ mod tests {
         let ends = queue.take(9, Duration::ZERO).unwrap();
 
         assert_eq!(numbers(&urgent), [1]);
-        assert!(matches!(ends[..], [Entry::CallEnd(_)]));
+        let [end] = &ends[..] else {
+            panic!("{ends:?}");
+        };
+        assert!(matches!(end.entry, Entry::CallEnd(_)));
         assert!(begin.elapsed() >= LINGER, "{:?}", begin.elapsed());
         println!("urgent after {after_urgent:?}");
     }
@@ -436,7 +510,11 @@ mod tests {
 
         assert_eq!(numbers(&queue.take(2, Duration::ZERO).unwrap()), [1, 2]);
         let rest = queue.take(2, Duration::ZERO).unwrap();
-        assert!(matches!(rest[..], [Entry::Unsent(_, 3), Entry::CallEnd(_)]));
+        let [third, end] = &rest[..] else {
+            panic!("{rest:?}");
+        };
+        assert!(matches!(third.entry, Entry::Unsent(_, 3)));
+        assert!(matches!(end.entry, Entry::CallEnd(_)));
         assert!(queue.take(2, Duration::ZERO).is_none());
     }
 
@@ -469,7 +547,7 @@ mod tests {
         let ends = queue.take(9_999, Duration::ZERO).unwrap();
 
         assert_eq!(ends.len(), MOST_ENDS);
-        assert_eq!(queue.level().0, 1);
+        assert_eq!(queue.lock().len(), 1);
     }
 
     #[test]

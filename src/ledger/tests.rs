@@ -382,6 +382,42 @@ async fn a_file_that_is_locked_refuses_attempts_and_keeps_what_ends() {
 }
 
 #[tokio::test]
+async fn what_ends_while_a_file_is_locked_counts_as_waiting_until_it_is_written() {
+    let data = Data::new();
+    let ledger = data.open();
+    let call = call(EVENING_MS, 1);
+    ledger.intent(intent(&call, 1)).await.unwrap();
+    let mut other = Connection::open(data.day()).unwrap();
+    let lock = other
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .unwrap();
+    ends(&ledger, &call, 100);
+    let ended = Instant::now();
+
+    let (mut fewest, mut longest_behind) = (usize::MAX, Duration::ZERO);
+    // The second try is one of rows that were put back.
+    while ledger.counts().unwrap().failures.count() < 2 {
+        let waited = ended.elapsed();
+        let (rows, lag) = ledger.backlog();
+        fewest = fewest.min(rows);
+        longest_behind = longest_behind.max(waited.saturating_sub(lag));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    drop(lock);
+    while ledger.backlog().0 > 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let written = ledger.counts().unwrap().calls.count();
+    ledger.close().await;
+
+    println!("both were tried twice in {:?}", ended.elapsed());
+    assert_eq!(fewest, 2);
+    assert_eq!(longest_behind, Duration::ZERO);
+    assert_eq!(written, 1);
+    assert_eq!(ledger.backlog(), (0, Duration::ZERO));
+}
+
+#[tokio::test]
 async fn attempts_may_go_unrecorded() {
     let data = Data::new();
     let settings = Settings {

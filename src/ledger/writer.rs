@@ -10,7 +10,7 @@ use tracing::{error, info, warn};
 use super::Shared;
 use super::call_id::Day;
 use super::day::DayFile;
-use super::queue::{Entry, NotWritten, Queued};
+use super::queue::{Entry, NotWritten, Queued, QueuedEntry};
 use super::schema::SchemaError;
 use super::settings::Durability;
 
@@ -64,31 +64,42 @@ impl LedgerWriter {
     }
 
     /// Writes rows. Those of a day are written together or not at all; what was not written waits again.
-    fn write(&mut self, entries: Vec<Entry>) -> Result<(), SchemaError> {
-        let mut days: BTreeMap<Day, Vec<Entry>> = BTreeMap::new();
-        for entry in entries {
-            days.entry(entry.call_id().day()).or_default().push(entry);
+    fn write(&mut self, entries: Vec<QueuedEntry>) -> Result<(), SchemaError> {
+        let mut days: BTreeMap<Day, Vec<QueuedEntry>> = BTreeMap::new();
+        for queued in entries {
+            let day = queued.entry.call_id().day();
+            days.entry(day).or_default().push(queued);
         }
         let mut result = Ok(());
+        let mut unwritten = Vec::new();
         for (day, entries) in days {
             if result.is_err() {
-                self.put_back(entries);
+                unwritten.extend(entries);
             } else {
-                result = self.write_day(day, entries);
+                result = self.write_day(day, entries, &mut unwritten);
             }
+        }
+        if result.is_err() {
+            self.put_back(unwritten);
         }
         result
     }
 
-    fn write_day(&mut self, day: Day, entries: Vec<Entry>) -> Result<(), SchemaError> {
+    /// Writes the rows of a day. After an error of the disk, those that are not in the file are added to `unwritten`.
+    fn write_day(
+        &mut self,
+        day: Day,
+        entries: Vec<QueuedEntry>,
+        unwritten: &mut Vec<QueuedEntry>,
+    ) -> Result<(), SchemaError> {
         match self.commit(day, &entries) {
             Ok(()) => {
                 self.acknowledge(entries);
                 Ok(())
             }
-            Err(error) if is_about_a_row(&error) => self.write_one_by_one(day, entries),
+            Err(error) if is_about_a_row(&error) => self.write_one_by_one(day, entries, unwritten),
             Err(error) => {
-                self.put_back(entries);
+                unwritten.extend(entries);
                 // A file that was replaced or deleted is opened anew.
                 self.open.remove(&day);
                 Err(error)
@@ -96,7 +107,7 @@ impl LedgerWriter {
         }
     }
 
-    fn commit(&mut self, day: Day, entries: &[Entry]) -> Result<(), SchemaError> {
+    fn commit(&mut self, day: Day, entries: &[QueuedEntry]) -> Result<(), SchemaError> {
         let shared = &self.shared;
         shared.condition.begin_commit();
         let written = match self.open.entry(day) {
@@ -122,23 +133,27 @@ impl LedgerWriter {
     }
 
     /// One of several rows cannot be written: the others are.
-    fn write_one_by_one(&mut self, day: Day, entries: Vec<Entry>) -> Result<(), SchemaError> {
+    fn write_one_by_one(
+        &mut self,
+        day: Day,
+        entries: Vec<QueuedEntry>,
+        unwritten: &mut Vec<QueuedEntry>,
+    ) -> Result<(), SchemaError> {
         let mut entries = entries.into_iter();
-        while let Some(entry) = entries.next() {
-            match self.commit(day, std::slice::from_ref(&entry)) {
-                Ok(()) => self.acknowledge(vec![entry]),
+        while let Some(queued) = entries.next() {
+            match self.commit(day, std::slice::from_ref(&queued)) {
+                Ok(()) => self.acknowledge(vec![queued]),
                 Err(error) if is_about_a_row(&error) => {
-                    let call_id = entry.call_id();
+                    let call_id = queued.entry.call_id();
                     error!(%call_id, %error, "a row of the ledger cannot be written and is given up");
                     self.shared.counts.lost.increment();
-                    if let Entry::Intent(_, written) = entry {
+                    if let Entry::Intent(_, written) = queued.entry {
                         let _ = written.send(Err(NotWritten));
                     }
                 }
                 Err(error) => {
-                    let mut rest = vec![entry];
-                    rest.extend(entries);
-                    self.put_back(rest);
+                    unwritten.push(queued);
+                    unwritten.extend(entries);
                     self.open.remove(&day);
                     return Err(error);
                 }
@@ -147,10 +162,10 @@ impl LedgerWriter {
         Ok(())
     }
 
-    fn acknowledge(&self, entries: Vec<Entry>) {
+    fn acknowledge(&self, entries: Vec<QueuedEntry>) {
         let counts = &self.shared.counts;
-        for entry in entries {
-            match entry {
+        for queued in entries {
+            match queued.entry {
                 Entry::Intent(_, written) => {
                     counts.intents.increment();
                     // Who does not wait for it any more takes the intent back.
@@ -166,15 +181,19 @@ impl LedgerWriter {
 
     /// What ends attempts and calls waits again. Attempts that were to be sent are not; whether their rows are in the file
     /// is not known, so they are taken back.
-    fn put_back(&self, entries: Vec<Entry>) {
-        let kept = entries.into_iter().filter_map(|entry| match entry {
-            Entry::Intent(intent, written) => {
-                let _ = written.send(Err(NotWritten));
-                Some(Entry::Unsent(intent.call.call_id, intent.number))
-            }
-            // Dropping this tells whoever waits for it, who may ask again.
-            Entry::Correction(_) => None,
-            other => Some(other),
+    fn put_back(&self, entries: Vec<QueuedEntry>) {
+        let kept = entries.into_iter().filter_map(|queued| {
+            let QueuedEntry { entry, since } = queued;
+            let entry = match entry {
+                Entry::Intent(intent, written) => {
+                    let _ = written.send(Err(NotWritten));
+                    Entry::Unsent(intent.call.call_id, intent.number)
+                }
+                // Dropping this tells whoever waits for it, who may ask again.
+                Entry::Correction(_) => return None,
+                other => other,
+            };
+            Some(QueuedEntry { entry, since })
         });
         self.shared.queue.put_back(kept.collect());
     }
