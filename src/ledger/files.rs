@@ -137,6 +137,38 @@ impl Files {
         Ok(connection)
     }
 
+    /// As [`Self::open_to_read`]; `None` if there is no such file any more, or if it is just being made.
+    pub(super) fn open_if_there(
+        &self,
+        file: LedgerFile,
+    ) -> Result<Option<Connection>, SchemaError> {
+        if !self.has(file) {
+            return Ok(None);
+        }
+        match self.open_to_read(file) {
+            Err(_) if !self.has(file) => Ok(None),
+            Err(error) => Err(error),
+            Ok(connection) => Ok(match schema::version(&connection)? {
+                0 => None,
+                _ => Some(connection),
+            }),
+        }
+    }
+
+    fn has(&self, file: LedgerFile) -> bool {
+        match (&self.place, file) {
+            (FilePlace::Directory(_), file) => {
+                let found = fs::metadata(self.path(file));
+                !found.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+            }
+            (FilePlace::Memory { days, .. }, LedgerFile::Day(day)) => {
+                let days = days.lock().unwrap_or_else(PoisonError::into_inner);
+                days.contains(&day)
+            }
+            (FilePlace::Memory { .. }, LedgerFile::Usage) => false,
+        }
+    }
+
     /// Opens a file to write into it, and makes it if there is none. Its tables are brought up to date.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ mod comparison;
 mod correction;
 mod counts;
 mod day;
+mod day_sources;
 pub mod export;
 mod files;
 mod keeper;

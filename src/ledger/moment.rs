@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use crate::calendar::unix_us;
 
 use super::call_id::{CallId, Day};
+use super::day_sources::{each_day_once, merged_days};
 use super::files::{Files, LedgerFile};
 use super::rows::RecordState;
 use super::schema::SchemaError;
@@ -18,6 +19,14 @@ use super::used::{self, UsedRow};
 #[derive(Debug, Default)]
 pub struct LedgerMoment {
     /// Connections that read as of that moment.
+    days: BTreeMap<Day, Connection>,
+}
+
+/// What the files say.
+#[derive(Default)]
+struct MomentRows {
+    sums: Vec<UsedRow>,
+    attempts: Vec<UsedRow>,
     days: BTreeMap<Day, Connection>,
 }
 
@@ -44,29 +53,36 @@ impl Files {
         attempts_since: Option<SystemTime>,
         now: SystemTime,
     ) -> Result<(Vec<UsedRow>, Option<LedgerMoment>), SchemaError> {
-        let mut sums = Vec::new();
-        let mut attempts = Vec::new();
-        let mut days = BTreeMap::new();
         let yesterday = Day(Day::of_us(unix_us(now)).0 - 1);
         // One that reads keeps others from writing there.
         let can_keep = !self.are_in_memory();
-        for file in used::holding(self, used::told_from(sums_since))? {
-            let connection = self.open_to_read(file)?;
+        let since_us = used::told_from(sums_since);
+        let read = |file, found: &mut MomentRows| -> Result<_, SchemaError> {
+            let Some(connection) = self.open_if_there(file)? else {
+                return Ok(None);
+            };
             let of_late = match file {
                 LedgerFile::Day(day) => Some(day).filter(|day| *day >= yesterday),
                 LedgerFile::Usage => None,
             };
-            if can_keep && of_late.is_some() {
+            if can_keep {
                 connection.execute_batch("BEGIN")?;
             }
-            used::read(&connection, used::told_from(sums_since), &mut sums)?;
+            used::read(&connection, since_us, &mut found.sums)?;
             if let (Some(_), Some(since)) = (of_late, attempts_since) {
-                used::read_attempts(&connection, since, &mut attempts)?;
+                used::read_attempts(&connection, since, &mut found.attempts)?;
             }
+            let merged = merged_days(&connection)?;
             if let Some(day) = of_late.filter(|_| can_keep) {
-                days.insert(day, connection);
+                found.days.insert(day, connection);
             }
-        }
+            Ok(Some(merged))
+        };
+        let MomentRows {
+            mut sums,
+            mut attempts,
+            days,
+        } = each_day_once(|| used::days_since(self, since_us), read)?;
         attempts.sort_by_key(|row| row.at);
         sums.append(&mut attempts);
         Ok((sums, can_keep.then_some(LedgerMoment { days })))

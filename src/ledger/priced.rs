@@ -37,7 +37,9 @@ pub fn has_known_cost(files: &Files, time: &PricedTime<'_>) -> Result<bool, Sche
     let (first, last) = (Day::of_us(time.from_us).0 - 1, Day::of_us(time.until_us).0);
     for day in days {
         if (first..=last).contains(&day.0)
-            && in_file(&files.open_to_read(LedgerFile::Day(day))?, time)?
+            // It may have been dropped since the days were listed.
+            && let Some(file) = files.open_if_there(LedgerFile::Day(day))?
+            && in_file(&file, time)?
         {
             return Ok(true);
         }

@@ -20,6 +20,8 @@ use crate::identity::Labels;
 use crate::money::{Cost, CostSource};
 use crate::trail::AttemptKind;
 
+mod moving_days;
+
 /// 2026-11-28T23:50:00Z.
 pub(super) const EVENING_MS: u64 = 1_795_909_800_000;
 

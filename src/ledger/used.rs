@@ -10,6 +10,7 @@ use crate::identity::{AccountPath, Labels};
 
 use super::Ledger;
 use super::call_id::Day;
+use super::day_sources::{each_day_once, merged_days};
 use super::files::{Files, LedgerFile};
 use super::schema::SchemaError;
 use super::sums::BY_LIMITS;
@@ -88,38 +89,18 @@ impl Files {
     /// A file cannot be read.
     pub fn used_since(&self, since: SystemTime) -> Result<Vec<UsedRow>, SchemaError> {
         let since_us = told_from(since);
-        let mut rows = Vec::new();
-        for file in holding(self, since_us)? {
-            read(&self.open_to_read(file)?, since_us, &mut rows)?;
-        }
-        Ok(rows)
-    }
-}
-
-impl Ledger {
-    /// The files that [`used_since`](Self::used_since) reads. Blocks.
-    ///
-    /// # Errors
-    /// The directory cannot be read.
-    pub fn files_since(&self, since: SystemTime) -> Result<Vec<LedgerFile>, SchemaError> {
-        let files = self.files();
-        files.map_or(Ok(Vec::new()), |files| holding(files, told_from(since)))
-    }
-
-    /// What [`used_since`](Self::used_since) finds in one of the files. Blocks.
-    ///
-    /// # Errors
-    /// The file cannot be read.
-    pub fn used_in(
-        &self,
-        file: LedgerFile,
-        since: SystemTime,
-    ) -> Result<Vec<UsedRow>, SchemaError> {
-        let mut rows = Vec::new();
-        if let Some(files) = self.files() {
-            read(&files.open_to_read(file)?, told_from(since), &mut rows)?;
-        }
-        Ok(rows)
+        each_day_once(
+            || days_since(self, since_us),
+            |file, rows| {
+                let Some(file) = self.open_if_there(file)? else {
+                    return Ok(None);
+                };
+                // The sums and the days that they are of are of one moment.
+                let moment = file.unchecked_transaction()?;
+                read(&moment, since_us, rows)?;
+                Ok(Some(merged_days(&moment)?))
+            },
+        )
     }
 }
 
@@ -135,9 +116,10 @@ impl Files {
     /// A file cannot be read.
     pub fn attempts_since(&self, since: SystemTime) -> Result<Vec<UsedRow>, SchemaError> {
         let mut rows = Vec::new();
-        for file in holding(self, unix_us(since))? {
-            if let LedgerFile::Day(_) = file {
-                read_attempts(&self.open_to_read(file)?, since, &mut rows)?;
+        for day in days_since(self, unix_us(since))? {
+            // Of a day that was dropped meanwhile there are no attempts any more.
+            if let Some(file) = self.open_if_there(LedgerFile::Day(day))? {
+                read_attempts(&file, since, &mut rows)?;
             }
         }
         rows.sort_by_key(|row| row.at);
@@ -145,18 +127,14 @@ impl Files {
     }
 }
 
-/// The files that can hold something that started at this moment or later.
-pub(super) fn holding(files: &Files, since_us: i64) -> Result<Vec<LedgerFile>, SchemaError> {
+/// The days with files that can hold something that started at this moment or later.
+pub(super) fn days_since(files: &Files, since_us: i64) -> Result<Vec<Day>, SchemaError> {
     let days = files.days();
-    let days = days.map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+    let mut days = days.map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
     // A call is in the file of the day in which it came, and may have been tried after midnight.
     let first = Day::of_us(since_us).0 - 1;
-    let days = days.into_iter().filter(|day| day.0 >= first);
-    let mut holding: Vec<_> = days.map(LedgerFile::Day).collect();
-    if files.path(LedgerFile::Usage).exists() {
-        holding.push(LedgerFile::Usage);
-    }
-    Ok(holding)
+    days.retain(|day| day.0 >= first);
+    Ok(days)
 }
 
 pub(super) fn read(

@@ -1,5 +1,5 @@
-//! Do the rows of the ledger sum up to what the counter of a limit said of a window that has ended? Compared once an hour, a
-//! file at a time, while calls go on.
+//! Do the rows of the ledger sum up to what the counter of a limit said of a window that has ended? Compared once an hour,
+//! while calls go on.
 
 use std::convert::Infallible;
 use std::io;
@@ -64,26 +64,13 @@ async fn with_rows(
     begin: SystemTime,
     ledger: &Ledger,
 ) -> Result<ClosedWindows, UnreadLedger> {
-    let files = {
-        let ledger = ledger.clone();
-        blocking(move || ledger.files_since(begin)).await??
-    };
-    for file in files {
-        let ledger = ledger.clone();
-        closed = blocking(move || {
-            closed.add(ledger.used_in(file, begin)?);
-            Ok::<_, UnreadLedger>(closed)
-        })
-        .await??;
-    }
-    Ok(closed)
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, UnreadLedger> {
-    let done = spawn_blocking(work).await;
-    done.map_err(|error| UnreadLedger::Thread(io::Error::from(error)))
+    let ledger = ledger.clone();
+    let added = spawn_blocking(move || {
+        closed.add(ledger.used_since(begin)?);
+        Ok(closed)
+    });
+    let added = added.await;
+    added.map_err(|error| UnreadLedger::Thread(io::Error::from(error)))?
 }
 
 fn tell_of(windows: &[ComparedWindow], ledger: &Ledger) {

@@ -119,13 +119,23 @@ impl LedgerFiles {
         let known = self.open.iter().position(|open| open.file == file);
         let open = match known.map(|position| self.open.remove(position)) {
             Some(open) if open.identity == identity => open,
-            Some(_) | None => OpenFile {
-                connection: self.connect(file, &path)?,
-                file,
-                path,
-                identity,
-                texts: KnownTexts::default(),
-            },
+            Some(_) | None => {
+                let connection = match self.connect(file, &path) {
+                    // It was dropped meanwhile.
+                    Err(_) if self.identity(file, &path)?.is_none() => return Ok(None),
+                    connected => connected?,
+                };
+                let Some(connection) = connection else {
+                    return Ok(None);
+                };
+                OpenFile {
+                    connection,
+                    file,
+                    path,
+                    identity,
+                    texts: KnownTexts::default(),
+                }
+            }
         };
         // The last one is that which was used last.
         if self.open.len() >= MOST_OPEN {
@@ -151,7 +161,8 @@ impl LedgerFiles {
         }
     }
 
-    fn connect(&self, file: LedgerFile, path: &Path) -> Result<Connection, ReadError> {
+    /// `None` if the file is just being made, and has no tables yet.
+    fn connect(&self, file: LedgerFile, path: &Path) -> Result<Option<Connection>, ReadError> {
         let opened = match self.files.open_to_read(file) {
             Err(SchemaError::Sqlite(error)) if is_refused(&error) => as_it_is(path),
             opened => opened,
@@ -170,7 +181,8 @@ impl LedgerFiles {
             .progress_handler(STEPS, Some(give_up))
             .map_err(|error| failed(path, &error))?;
         match schema::version(&connection) {
-            Ok(schema::VERSION) => Ok(connection),
+            Ok(schema::VERSION) => Ok(Some(connection)),
+            Ok(0) => Ok(None),
             Ok(found) => {
                 let known = schema::VERSION;
                 let what = format!(

@@ -3,12 +3,14 @@
 //! Both kinds of sums are written in the transaction of the row. Only a question that neither can answer, such as one for
 //! a label and a model together, reads the rows, which takes longer and needs days whose rows are still kept.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rusqlite::{Connection, Row, params_from_iter, types::Value};
 
+use crate::ledger::LedgerFile;
 use crate::ledger::call_id::Day;
+use crate::ledger::day_sources::{each_day_once, merged_days};
 use crate::ledger::rows::code_number;
 use crate::ledger::schema::SLOT_US;
 
@@ -65,59 +67,56 @@ pub(super) fn kept_days(files: &mut LedgerFiles) -> Result<Option<(Day, Day)>, R
     Ok(bounds)
 }
 
-/// Hands every part of the sums that `question` asks for, in the intervals `pieces`, to `take`.
-pub(super) fn read(
+/// Adds up every part of the sums that `question` asks for, in the intervals `pieces`.
+pub(super) fn read<T: Default>(
     files: &mut LedgerFiles,
     sight: &Sight,
     question: &UsageQuestion,
     pieces: &[Piece],
-    take: &mut dyn FnMut(SlotRow) -> Result<(), ReadError>,
-) -> Result<(), ReadError> {
+    mut add: impl FnMut(&mut T, SlotRow) -> Result<(), ReadError>,
+) -> Result<T, ReadError> {
     let (Some(first), Some(last)) = (pieces.first(), pieces.last()) else {
-        return Ok(());
+        return Ok(T::default());
     };
-    let table = table(sight, question);
-    let has_latencies = hides_latencies(sight, question).is_none();
-    let mut days = files.days()?;
-    let oldest = days.last().copied();
-    // Calls are in the file of the day in which their id was made, which may be a moment before the day of their slot.
-    let begin = Day::of_us(first.from * 1_000_000).0 - 1;
-    let end = Day::of_us((last.until - 1) * 1_000_000).0;
-    days.retain(|day| (begin..=end).contains(&day.0));
-    for day in days {
-        // It may have been dropped since the days were listed.
-        let Some(file) = files.day(day)? else {
-            continue;
-        };
-        let reading = SumsReading {
-            sight,
-            question,
-            table,
-            has_latencies,
-        };
-        reading.file(file, pieces, take)?;
-    }
-    let Some(file) = files.sums()? else {
-        return Ok(());
-    };
-    if table == SumsTable::Rows {
-        let asked = oldest.is_none_or(|oldest| first.from * 1_000_000 < oldest.begin_us());
-        return match asked {
-            false => Ok(()),
-            true => Err(ReadError::invalid(
-                "group_by",
-                "of the first days of this time only sums are left, which have labels by team and everything else without \
-                 labels: group by less, or ask for a later time",
-            )),
-        };
-    }
     let reading = SumsReading {
         sight,
         question,
-        table,
-        has_latencies,
+        table: table(sight, question),
+        has_latencies: hides_latencies(sight, question).is_none(),
     };
-    reading.file(file, pieces, take)
+    // Calls are in the file of the day in which their id was made, which may be a moment before the day of their slot.
+    let begin = Day::of_us(first.from * 1_000_000).0 - 1;
+    let end = Day::of_us((last.until - 1) * 1_000_000).0;
+    let listing = LedgerFiles::new(files.files().clone());
+    let days = || {
+        let mut days = listing.days()?;
+        days.retain(|day| (begin..=end).contains(&day.0));
+        Ok(days)
+    };
+    each_day_once(days, |which, found| {
+        let file = match which {
+            LedgerFile::Day(day) => files.day(day)?,
+            LedgerFile::Usage => files.sums()?,
+        };
+        let Some(file) = file else {
+            return Ok(None);
+        };
+        if reading.table == SumsTable::Rows && which == LedgerFile::Usage {
+            let oldest = listing.days()?.last().copied();
+            let asked = oldest.is_none_or(|oldest| first.from * 1_000_000 < oldest.begin_us());
+            return match asked {
+                // A day that is there still has its rows, whether or not its sums were taken over.
+                false => Ok(Some(BTreeSet::new())),
+                true => Err(ReadError::invalid(
+                    "group_by",
+                    "of the first days of this time only sums are left, which have labels by team and everything else without \
+                     labels: group by less, or ask for a later time",
+                )),
+            };
+        }
+        let merged = reading.file(file, pieces, &mut |row| add(found, row))?;
+        Ok(Some(merged))
+    })
 }
 
 /// The table with the fewest rows that answers the question.
@@ -254,12 +253,13 @@ impl RowFilter {
 }
 
 impl SumsReading<'_> {
+    /// Hands what a file says to `take`. Returns the days whose sums it has taken over.
     fn file(
         &self,
         file: &mut OpenFile,
         pieces: &[Piece],
         take: &mut dyn FnMut(SlotRow) -> Result<(), ReadError>,
-    ) -> Result<(), ReadError> {
+    ) -> Result<BTreeSet<Day>, ReadError> {
         let OpenFile {
             connection, texts, ..
         } = &mut *file;
@@ -267,8 +267,9 @@ impl SumsReading<'_> {
         let read = (|| {
             // All sums of a file are those of one moment.
             let moment = connection.unchecked_transaction()?;
+            let merged = merged_days(&moment)?;
             let Some(condition) = self.condition(&moment)? else {
-                return Ok(());
+                return Ok(merged);
             };
             let bounds = covered(&moment, self.table)?;
             for (piece, of) in pieces.iter().enumerate() {
@@ -281,10 +282,11 @@ impl SumsReading<'_> {
                     self.latencies(&moment, texts, piece, slots, &mut parts)?;
                 }
             }
-            Ok(())
+            Ok(merged)
         })();
-        read.map_err(|error| file.failed(&error))?;
-        parts.into_iter().try_for_each(take)
+        let merged = read.map_err(|error| file.failed(&error))?;
+        parts.into_iter().try_for_each(take)?;
+        Ok(merged)
     }
 
     /// What rows of the file must have; `None` if none has it.

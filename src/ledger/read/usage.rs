@@ -66,8 +66,7 @@ pub fn query(
         return Ok(Vec::new());
     };
     let pieces = interval::pieces(question.interval, &zone, from, until)?;
-    let mut groups: Groups = Groups::new();
-    sums::read(files, sight, question, &pieces, &mut |row| {
+    let add = |groups: &mut Groups, row| {
         let SlotRow {
             piece,
             key,
@@ -85,7 +84,8 @@ pub fn query(
                 "there are more than {MOST_GROUPS} groups; group by less, or ask for a shorter time"
             ))),
         }
-    })?;
+    };
+    let groups = sums::read(files, sight, question, &pieces, add)?;
     Ok(ranked(groups, &pieces, question))
 }
 
