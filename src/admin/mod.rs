@@ -69,13 +69,6 @@ pub type LateCostListener = Box<dyn Fn(&UsedRow, i64) + Send + Sync>;
 /// Called after every change of the store, whoever made it.
 pub type Follower = Box<dyn Fn(&StoreObjects) + Send + Sync>;
 
-/// Where this process counts what calls use.
-#[derive(Debug)]
-struct Books {
-    ledger: Ledger,
-    limits: Limits,
-}
-
 /// Keeps the store from being changed as long as it lives.
 #[derive(Debug)]
 #[must_use = "changes are possible again when it is dropped"]
@@ -92,8 +85,8 @@ pub struct Administration {
     file: String,
     /// What models cost: by the file, which the configuration changes, and by the store.
     prices: Arc<PriceBoard>,
-    /// What this process writes down of calls, and what its limits count; unset where another process may do so.
-    books: OnceLock<Books>,
+    /// What this process writes down of calls; unset where another process may do so.
+    ledger: OnceLock<Ledger>,
     /// Tells what was learned of the tokens of targets, which is kept here.
     learned: OnceLock<LearnedSource>,
     late_costs: OnceLock<LateCostListener>,
@@ -141,7 +134,7 @@ impl Administration {
         prices.follow_store(store.read(|reading| reading.prices())?)?;
         Ok(Self {
             prices,
-            books: OnceLock::new(),
+            ledger: OnceLock::new(),
             learned: OnceLock::new(),
             late_costs: OnceLock::new(),
             ledger_files: None,
@@ -183,10 +176,9 @@ impl Administration {
         }
     }
 
-    /// Says that this process writes down what calls use, and holds them to these limits. Call this once, before the first
-    /// call is served.
-    pub fn keep_books(&self, ledger: Ledger, limits: Limits) {
-        let _ = self.books.set(Books { ledger, limits });
+    /// Says that this process writes down here what calls use. Call this once, before the first call is served.
+    pub fn keep_books(&self, ledger: Ledger) {
+        let _ = self.ledger.set(ledger);
     }
 
     /// Sets the function that is told of costs that become known late.
@@ -212,10 +204,7 @@ impl Administration {
     }
 
     fn ledger_files(&self) -> Option<Files> {
-        let own = self
-            .books
-            .get()
-            .and_then(|books| books.ledger.files().cloned());
+        let own = self.ledger.get().and_then(|ledger| ledger.files().cloned());
         own.or_else(|| self.ledger_files.clone())
     }
 

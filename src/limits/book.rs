@@ -16,8 +16,9 @@ use super::ground::{LimitGround, zone_of};
 use super::judge::judge;
 use super::limit::Limit;
 use super::record::{LimitHistory, LimitRecord};
+use super::turns::Turns;
 use super::windows::LimitWindow;
-use super::{Limits, Now, PriorUse};
+use super::{LateCost, Limits, Now, PriorUse};
 
 /// The limits of file and store. Time is passed in; what was used is asked of the ledger.
 pub struct LimitBook {
@@ -25,6 +26,8 @@ pub struct LimitBook {
     used: UsedReader,
     /// Whoever holds this exchanges limits, one after another.
     sources: Mutex<LimitSources>,
+    /// Of changes of limits and of costs that become known late.
+    turns: Arc<Turns>,
 }
 
 /// Reads what was used. Blocks.
@@ -106,6 +109,7 @@ impl LimitBook {
             limits,
             used,
             sources: Mutex::default(),
+            turns: Arc::default(),
         }
     }
 
@@ -198,6 +202,23 @@ impl LimitBook {
         Ok(())
     }
 
+    /// Lets `write` write down costs that have become known late, and has the counters count those that it returns. No
+    /// limit begins in between, which would count them twice or not at all. `clock` returns the time. Blocks.
+    ///
+    /// # Errors
+    /// That of `write`; then nothing is counted.
+    pub fn correct<E>(
+        &self,
+        write: impl FnOnce() -> Result<Vec<LateCost>, E>,
+        clock: &dyn Fn() -> Now,
+    ) -> Result<(), E> {
+        let turn = self.turns.costs();
+        let late = write()?;
+        self.limits.correct(&late, clock());
+        drop(turn);
+        Ok(())
+    }
+
     fn hold(
         &self,
         sources: &mut LimitSources,
@@ -214,7 +235,9 @@ impl LimitBook {
         let Some(sums_since) = self.limits.wants_used_since(limits, now) else {
             return Ok(PriorUse::default());
         };
-        // Before the ledger is read, so that what ends in between is known.
+        // Before the ledger is read: a late cost is then in what is read, or comes when the new counters are in use.
+        let turn = self.turns.change();
+        // So that what ends in between is known.
         let preparation = self.limits.prepare();
         let is_minute = |limit: &Limit| limit.window == Some(LimitWindow::Minute);
         let has_minutes = limits.iter().any(is_minute);
@@ -223,7 +246,7 @@ impl LimitBook {
             attempts_since: now.wall.checked_sub(MINUTES).filter(|_| has_minutes),
             now: now.wall,
         })?;
-        Ok(prior.prepared(preparation))
+        Ok(prior.prepared(preparation, turn))
     }
 
     fn sources(&self) -> MutexGuard<'_, LimitSources> {

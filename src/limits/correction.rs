@@ -21,7 +21,7 @@ pub struct LateCost {
 
 impl Limits {
     /// Counts what these attempts cost in place of what was counted for them, in the windows of their reservations.
-    pub fn correct(&self, costs: &[LateCost], now: Now) {
+    pub(super) fn correct(&self, costs: &[LateCost], now: Now) {
         let set = self.0.set.load();
         let time = self.0.time(now);
         let mut spellings = KnownSpellings::default();

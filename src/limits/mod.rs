@@ -30,6 +30,7 @@ mod spelled;
 mod state;
 mod taking;
 mod texts;
+mod turns;
 mod under_way;
 mod wanted;
 mod window_tally;

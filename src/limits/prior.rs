@@ -7,6 +7,7 @@ use crate::ledger::{LedgerMoment, RowStanding, UsedRow};
 use super::limit::Limit;
 use super::preparation::Preparation;
 use super::set::LimitSet;
+use super::turns::ChangeTurn;
 use super::windows::LimitWindow;
 
 /// What was used before.
@@ -15,9 +16,9 @@ pub struct PriorUse {
     rows: Vec<UsedRow>,
     /// Where the rows were read, as it was then.
     moment: Option<LedgerMoment>,
-    /// Keeps what ends in the meantime.
+    /// Keeps what ends in the meantime, and lets no cost become known.
     #[expect(dead_code, reason = "it is held for what its drop does")]
-    preparation: Option<Preparation>,
+    preparation: Option<(Preparation, ChangeTurn)>,
     /// The numbers of the counters that begin with this.
     counters: Vec<u64>,
 }
@@ -40,10 +41,10 @@ impl PriorUse {
         }
     }
 
-    /// The same, read after this preparation had begun.
-    pub(super) fn prepared(self, preparation: Preparation) -> Self {
+    /// The same, read after this preparation and this turn had begun.
+    pub(super) fn prepared(self, preparation: Preparation, turn: ChangeTurn) -> Self {
         Self {
-            preparation: Some(preparation),
+            preparation: Some((preparation, turn)),
             ..self
         }
     }

@@ -101,7 +101,7 @@ impl Service {
         prices::follow(&prices, &dispatcher, &ledger);
         if let Some(administration) = &administration {
             go_on_with_learned(administration, &dispatcher).await?;
-            administration.keep_books(ledger.clone(), limits.clone());
+            administration.keep_books(ledger.clone());
         }
         let call_log = Arc::new(CallLog::default());
         let providers = Arc::clone(&dispatcher);

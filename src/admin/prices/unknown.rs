@@ -10,7 +10,8 @@ use crate::audit::{AuditDraft, Subject};
 use crate::calendar::unix_us;
 use crate::check::Faults;
 use crate::ledger::{
-    CorrectedAttempt, CorrectedCost, LedgerUnavailable, UnpricedAttempt, UnpricedTime, UsedRow,
+    CorrectedAttempt, CorrectedCost, Ledger, LedgerUnavailable, UnpricedAttempt, UnpricedTime,
+    UsedRow,
 };
 use crate::limits::{LateCost, Now};
 use crate::money::{Cost, CostSource, PriceVersion, price_again};
@@ -19,7 +20,7 @@ use super::super::accounts::{all, current};
 use super::super::error::AdminError;
 use super::super::fields::check_comment;
 use super::super::rights::Administrator;
-use super::super::{Administration, Books, StoreObjects};
+use super::super::{Administration, StoreObjects};
 use super::board::CompiledPrices;
 
 /// Which attempts are to get a cost.
@@ -79,17 +80,17 @@ impl Administration {
     ) -> Result<PricedUnknown, AdminError> {
         let now = clock().wall;
         let time = self.check_unknown(by, wish, now)?;
-        let books = self.books.get().ok_or_else(no_books)?;
+        let ledger = self.ledger.get().ok_or_else(no_books)?;
         let prices = self.prices.compiled();
         let mut done = PricedUnknown {
             version: prices.version(),
             ..PricedUnknown::default()
         };
         let mut is_told = wish.dry_run;
-        for day in books.ledger.days_of(&time).map_err(unreadable)? {
+        for day in ledger.days_of(&time).map_err(unreadable)? {
             let mut after = None;
             loop {
-                let page = books.ledger.unpriced(day, &time, after);
+                let page = ledger.unpriced(day, &time, after);
                 let page = page.map_err(unreadable)?;
                 let found = page.attempts.len();
                 let known = priced(&prices, page.attempts);
@@ -98,7 +99,7 @@ impl Administration {
                     is_told = true;
                     self.store.record(event(by, wish, &time, None, now))?;
                 }
-                let late = books.apply(&known, wish.dry_run, &mut done, clock)?;
+                let late = self.apply(ledger, &known, wish.dry_run, &mut done, clock)?;
                 if let Some(told) = self.late_costs.get() {
                     for (used, added_nanos) in late {
                         told(used, added_nanos);
@@ -134,14 +135,14 @@ impl Administration {
         self.store.read(|reading| {
             by.check_rules_all(&current(&self.file(), &StoreObjects::read(reading)?)?)
         })?;
-        let books = self.books.get().filter(|books| books.ledger.records());
-        let books = books.ok_or_else(no_books)?;
+        let ledger = self.ledger.get().filter(|ledger| ledger.records());
+        let ledger = ledger.ok_or_else(no_books)?;
         let time = UnpricedTime {
             from_us: unix_us(wish.from),
             until_us: unix_us(until),
             model: wish.model.clone(),
         };
-        match books.ledger.kept_from().map_err(unreadable)? {
+        match ledger.kept_from().map_err(unreadable)? {
             Some(day) if time.from_us < day.begin_us() => Err(AdminError::invalid(
                 "start_time",
                 format!(
@@ -152,65 +153,69 @@ impl Administration {
             _ => Ok(time),
         }
     }
-}
 
-impl Books {
     /// Writes down what these attempts cost, and has the limits count it. By how many nano-USD the cost of each has grown;
     /// nothing has if it is a dry run.
     fn apply<'k>(
         &self,
+        ledger: &Ledger,
         known: &'k [(UnpricedAttempt, Cost)],
         dry_run: bool,
         done: &mut PricedUnknown,
         clock: &dyn Fn() -> Now,
     ) -> Result<Vec<(&'k UsedRow, i64)>, AdminError> {
+        if dry_run {
+            done.add(known.iter().map(|(attempt, cost)| CorrectedCost {
+                call_id: attempt.call_id,
+                number: attempt.number,
+                added_nanos: cost.nanos().saturating_sub(attempt.known_nanos),
+            }));
+            return Ok(Vec::new());
+        }
         let corrected = known.iter().map(|(attempt, cost)| CorrectedAttempt {
             call_id: attempt.call_id,
             number: attempt.number,
             version: attempt.version,
             cost: *cost,
         });
-        let added: Vec<CorrectedCost> = match dry_run {
-            true => known
-                .iter()
-                .map(|(attempt, cost)| CorrectedCost {
-                    call_id: attempt.call_id,
-                    number: attempt.number,
-                    added_nanos: cost.nanos().saturating_sub(attempt.known_nanos),
-                })
-                .collect(),
-            false => self
-                .ledger
-                .correct(corrected.collect(), unix_us(clock().wall))?,
-        };
-        let mut calls: Vec<_> = added.iter().map(|added| added.call_id).collect();
-        calls.sort_unstable();
-        calls.dedup();
-        done.calls += calls.len() as u64;
-        done.attempts += added.len() as u64;
-        for added in &added {
-            done.added_nanos = done.added_nanos.saturating_add(added.added_nanos);
-        }
-        if dry_run {
-            return Ok(Vec::new());
-        }
         let known: HashMap<_, _> = known
             .iter()
             .map(|known| ((known.0.call_id, known.0.number), known))
             .collect();
-        let (mut late, mut grown) = (Vec::new(), Vec::new());
-        for added in &added {
-            let Some((attempt, cost)) = known.get(&(added.call_id, added.number)) else {
-                continue;
-            };
-            late.push(LateCost {
-                used: attempt.used.clone(),
-                nanos: cost.nanos(),
-            });
-            grown.push((&attempt.used, added.added_nanos));
-        }
-        self.limits.correct(&late, clock());
+        let mut grown = Vec::new();
+        let write = || {
+            let added = ledger.correct(corrected.collect(), unix_us(clock().wall))?;
+            let mut late = Vec::with_capacity(added.len());
+            for added in &added {
+                let Some((attempt, cost)) = known.get(&(added.call_id, added.number)) else {
+                    continue;
+                };
+                late.push(LateCost {
+                    used: attempt.used.clone(),
+                    nanos: cost.nanos(),
+                });
+                grown.push((&attempt.used, added.added_nanos));
+            }
+            done.add(added);
+            Ok::<_, AdminError>(late)
+        };
+        self.book.correct(write, clock)?;
         Ok(grown)
+    }
+}
+
+impl PricedUnknown {
+    /// Adds attempts whose cost has become known.
+    fn add(&mut self, added: impl IntoIterator<Item = CorrectedCost>) {
+        let mut calls = Vec::new();
+        for added in added {
+            self.attempts += 1;
+            self.added_nanos = self.added_nanos.saturating_add(added.added_nanos);
+            calls.push(added.call_id);
+        }
+        calls.sort_unstable();
+        calls.dedup();
+        self.calls += calls.len() as u64;
     }
 }
 

@@ -18,7 +18,7 @@ use crate::calendar::unix_us;
 use crate::config::{price_list, reading};
 use crate::grpc::admin;
 use crate::ledger::{Durability, Ledger, Settings};
-use crate::limits::{Limits, Now};
+use crate::limits::Now;
 use crate::money::{Price, Rates};
 
 use super::administrator::ServerArguments;
@@ -217,7 +217,7 @@ fn on_store(
                     "{error}; while a service runs, it prices what is unknown: name it with --server"
                 ))
             })?;
-            administration.keep_books(ledger.clone(), Limits::none());
+            administration.keep_books(ledger.clone());
             let clock = || Now {
                 wall: SystemTime::now(),
                 mono: tokio::time::Instant::now(),
