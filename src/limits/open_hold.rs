@@ -183,7 +183,8 @@ impl OpenHold {
         }
     }
 
-    /// Sets it aside in a limit, whether it fits or not; `None` if it was let through before the window that runs.
+    /// Sets it aside in a limit, whether it fits or not; `None` if it was let through before the window that runs. It was let
+    /// through after `time` if the limit was being prepared then: a window that has begun since is the one that runs.
     fn set_aside_in(
         &self,
         entry: &LimitEntry,
@@ -196,6 +197,10 @@ impl OpenHold {
         // What is not known is counted when it is.
         let amount = self.estimate.of(limit).unwrap_or(0);
         let counter = counters.of(limit, asked, time);
+        let time = CounterTime {
+            second: time.second.max(self.since.second),
+            tick: time.tick,
+        };
         let mark = {
             let mut tallies = counter.lock();
             counters.bring(limit, &mut tallies, time);

@@ -105,6 +105,25 @@ fn an_attempt_counts_only_in_limits_that_match_it_and_in_the_window_in_which_it_
 }
 
 #[test]
+fn what_begins_after_midnight_counts_in_a_limit_that_has_been_prepared_since_before() {
+    let mut clocks = Clocks::at(1_795_046_399);
+    let evening = clocks.now();
+    let (caller, labels) = (caller("indexer"), Labels::new());
+    let asked = asked(&caller, &labels);
+    let limits = Limits::none();
+    let yesterday = limits.reserve(&asked, &costing(50), evening).unwrap();
+    let morning = clocks.pass(Duration::from_secs(2));
+    let today = limits.reserve(&asked, &costing(20), morning).unwrap();
+
+    limits.change(vec![money("day", 100)], [], evening);
+
+    assert_eq!(reserved(&limits, morning), (0, 20));
+    yesterday.settle(cost(50), morning);
+    today.settle(cost(15), morning);
+    assert_eq!(reserved(&limits, morning), (15, 0));
+}
+
+#[test]
 fn what_ends_while_limits_are_exchanged_again_and_again_leaves_nothing_set_aside() {
     const CALLS: usize = 2_000;
     let now = Clocks::default().now();
