@@ -12,7 +12,9 @@ use crate::check::Faults;
 use crate::error::{Violation, excerpt};
 use crate::identity::directory::Directory;
 use crate::limits::book::{StoreLimits, holding};
-use crate::limits::{Limit, LimitFault, LimitGround, LimitHistory, LimitRecord, judge};
+use crate::limits::{
+    Limit, LimitFault, LimitGround, LimitHistory, LimitNotice, LimitRecord, judge,
+};
 use crate::store::{StoreChange, StoreError, StoreReading, StoredLimit};
 
 use super::accounts::{all, current};
@@ -212,6 +214,17 @@ impl Administration {
                 Ok(StoreChange::Made((), event))
             })
         })
+    }
+
+    /// Writes down which thresholds are about to be announced. Returns for each whether it is to be announced: it was not
+    /// before, and its limit is still there. Blocks.
+    ///
+    /// # Errors
+    /// [`StoreError`]. Then none is written down.
+    pub fn announce(&self, notices: &[LimitNotice]) -> Result<Vec<bool>, StoreError> {
+        let ground = self.book.ground();
+        let is_of_file = |id: &str| ground.limits.iter().any(|limit| *limit.id == *id);
+        self.store.announce(notices, is_of_file)
     }
 
     /// The ground with the prices that hold by now, wherever they are kept.

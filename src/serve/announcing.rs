@@ -173,7 +173,7 @@ impl Announcer {
         if reached.is_empty() {
             return;
         }
-        let are_new = match self.store().announce(&reached) {
+        let are_new = match self.administration.announce(&reached) {
             Ok(are_new) => are_new,
             Err(error) => {
                 // After a restart a notice may be sent twice; none is lost.
@@ -198,7 +198,7 @@ impl Announcer {
     /// Writes down what could not be written before, and which notices the webhook is done with.
     fn write_the_rest(&mut self) {
         if !self.unwritten.is_empty() {
-            match self.store().announce(&self.unwritten) {
+            match self.administration.announce(&self.unwritten) {
                 Ok(_) => self.unwritten.clear(),
                 Err(error) => return self.failed(&error),
             }

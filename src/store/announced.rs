@@ -40,17 +40,24 @@ impl StoreReading<'_> {
 }
 
 impl Store {
-    /// Writes down which thresholds are about to be announced. Returns for each whether it had not been announced before.
+    /// Writes down which thresholds are about to be announced. Returns for each whether that is to be done: it had not been
+    /// announced before, and its limit is in this store or, as `is_of_file` says, in the configuration file. What is written
+    /// down of a limit that was deleted would keep one with its id that is made later from announcing.
     ///
     /// # Errors
     /// [`StoreError`]. Then none is written down.
-    pub fn announce(&self, notices: &[LimitNotice]) -> Result<Vec<bool>, StoreError> {
+    pub fn announce(
+        &self,
+        notices: &[LimitNotice],
+        is_of_file: impl Fn(&str) -> bool,
+    ) -> Result<Vec<bool>, StoreError> {
         let mut connection = self.connection();
         let transaction = self.begin(&mut connection, TransactionBehavior::Immediate)?;
         let insert = || -> Result<Vec<bool>, StoreError> {
             let mut insert = transaction.prepare(
                 "INSERT OR IGNORE INTO announced VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 0)",
             )?;
+            let mut find = transaction.prepare("SELECT 1 FROM limits WHERE id = ?1")?;
             let mut are_new = Vec::with_capacity(notices.len());
             for notice in notices {
                 let LimitNotice {
@@ -63,6 +70,10 @@ impl Store {
                     threshold,
                     window,
                 } = notice;
+                if !is_of_file(limit) && !find.exists([limit])? {
+                    are_new.push(false);
+                    continue;
+                }
                 let key: BTreeMap<_, _> = key
                     .iter()
                     .map(|(dimension, value)| (dimension.name(), &**value))

@@ -176,14 +176,23 @@ fn notice(threshold: u8, amount: i64) -> LimitNotice {
     }
 }
 
+/// All limits are in the configuration file.
+fn of_file(_: &str) -> bool {
+    true
+}
+
 #[test]
 fn only_the_first_who_writes_a_threshold_down_announces_it() {
     let directory = Directory::new();
     let store = directory.store();
     let other = directory.store();
 
-    let first = store.announce(&[notice(80, 100), notice(95, 100)]).unwrap();
-    let second = other.announce(&[notice(95, 100), notice(95, 200)]).unwrap();
+    let first = store
+        .announce(&[notice(80, 100), notice(95, 100)], of_file)
+        .unwrap();
+    let second = other
+        .announce(&[notice(95, 100), notice(95, 200)], of_file)
+        .unwrap();
 
     assert_eq!((first, second), (vec![true, true], vec![false, true]));
     let announced = store.read(|reading| reading.announced(86_399)).unwrap();
@@ -206,10 +215,48 @@ fn only_the_first_who_writes_a_threshold_down_announces_it() {
 }
 
 #[test]
+fn what_a_limit_has_reached_that_was_deleted_keeps_none_with_its_id_from_announcing() {
+    let directory = Directory::new();
+    let store = directory.store();
+    let day = StoredLimit {
+        record: LimitRecord {
+            limit: Limit {
+                id: "day".into(),
+                description: String::new(),
+                matching: LimitMatch::default(),
+                per: vec![LimitDimension::Team],
+                unit: LimitUnit::Money,
+                amount: 100,
+                window: Some(LimitWindow::Day),
+                zone: Zone::UTC,
+                thresholds: vec![80],
+                enforcement: Enforcement::Hard,
+                unknown_ceiling: None,
+            },
+            zone: None,
+        },
+        version: 1,
+    };
+    let announce = || store.announce(&[notice(80, 100)], |_| false).unwrap();
+
+    written(&store, |writing| writing.put_limit(&day));
+    let first = announce();
+    written(&store, |writing| writing.delete_limit("day"));
+    let deleted = announce();
+    written(&store, |writing| writing.put_limit(&day));
+    let (again, once_more) = (announce(), announce());
+
+    assert_eq!((first, deleted), (vec![true], vec![false]));
+    assert_eq!((again, once_more), (vec![true], vec![false]));
+}
+
+#[test]
 fn a_notice_waits_for_the_webhook_until_that_is_done_with_it() {
     let directory = Directory::new();
     let store = directory.store();
-    store.announce(&[notice(80, 100), notice(95, 100)]).unwrap();
+    store
+        .announce(&[notice(80, 100), notice(95, 100)], of_file)
+        .unwrap();
 
     store.notices_are_sent(["80 of 100"]).unwrap();
 
@@ -238,5 +285,5 @@ fn a_file_of_the_former_version_opens_with_what_it_holds() {
     let accounts = store.read(|reading| reading.accounts()).unwrap();
     assert_eq!(accounts[0].account.id, "a");
     assert_eq!(store.read(|reading| reading.limits()).unwrap(), []);
-    assert_eq!(store.announce(&[notice(80, 100)]).unwrap(), [true]);
+    assert_eq!(store.announce(&[notice(80, 100)], of_file).unwrap(), [true]);
 }
