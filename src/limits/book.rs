@@ -16,7 +16,7 @@ use super::ground::{LimitGround, zone_of};
 use super::judge::judge;
 use super::limit::Limit;
 use super::record::{LimitHistory, LimitRecord};
-use super::turns::Turns;
+use super::turns::{CostMark, Turns};
 use super::windows::LimitWindow;
 use super::{LateCost, Limits, Now, PriorUse};
 
@@ -217,6 +217,17 @@ impl LimitBook {
         self.limits.correct(&late, clock());
         drop(turn);
         Ok(())
+    }
+
+    /// Tells, by [`LimitBook::had_late_costs_since`], whether costs have become known since this moment.
+    pub fn mark_of_late_costs(&self) -> CostMark {
+        self.turns.mark()
+    }
+
+    /// Whether costs have become known late since then, so that what counters said then and what the ledger says now may
+    /// differ.
+    pub fn had_late_costs_since(&self, mark: CostMark) -> bool {
+        self.turns.had_costs_since(mark)
     }
 
     fn hold(

@@ -44,6 +44,8 @@ struct WindowSums {
 pub struct ComparedWindow {
     /// Id of the limit.
     pub limit: Arc<str>,
+    /// What it counts.
+    pub unit: LimitUnit,
     /// The values of its dimensions, as they are shown.
     pub key: String,
     /// When the window began.
@@ -138,6 +140,7 @@ impl ClosedWindows {
                 let key = limit.per.iter().cloned().zip(key.iter().cloned());
                 ComparedWindow {
                     limit: Arc::clone(&id),
+                    unit: limit.unit,
                     key: shown_key(&key.collect::<Vec<_>>()),
                     begin: shown_second(bounds.start),
                     counter,

@@ -60,6 +60,7 @@ pub use self::preparation::Preparation;
 pub use self::prior::PriorUse;
 pub use self::record::{AnnouncedThreshold, Grant, LimitHistory, LimitRecord};
 pub use self::state::{GrantError, LimitState};
+pub use self::turns::CostMark;
 pub use self::window_tally::WindowBounds;
 pub use self::windows::{LimitWindow, Zone};
 

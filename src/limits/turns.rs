@@ -25,6 +25,10 @@ struct TurnState {
     costs: u64,
 }
 
+/// A moment, by the late costs that had been written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CostMark(u64);
+
 /// The turn of a change of limits. Dropping it ends the turn.
 #[derive(Debug)]
 pub(super) struct ChangeTurn(Arc<Turns>);
@@ -56,6 +60,19 @@ impl Turns {
 
     fn lock(&self) -> MutexGuard<'_, TurnState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Turns {
+    /// Tells, by [`Turns::had_costs_since`], whether late costs have been written down since this moment.
+    pub(super) fn mark(&self) -> CostMark {
+        CostMark(self.lock().costs)
+    }
+
+    /// Whether late costs have been written down since then, or were just being written down.
+    pub(super) fn had_costs_since(&self, mark: CostMark) -> bool {
+        let state = self.lock();
+        state.has_costs() || state.costs != mark.0
     }
 }
 

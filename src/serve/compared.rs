@@ -7,11 +7,13 @@ use std::time::{Duration, SystemTime};
 
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
+use crate::error::LimitUnit;
 use crate::ledger::Ledger;
 use crate::ledger::schema::SchemaError;
-use crate::limits::{ClosedWindows, ComparedWindow, Limits, Now};
+use crate::limits::book::LimitBook;
+use crate::limits::{ClosedWindows, ComparedWindow, Now};
 
 /// Why nothing can be compared.
 #[derive(Debug, thiserror::Error)]
@@ -31,20 +33,21 @@ const EVERY: Duration = Duration::from_secs(60 * 60);
 const SETTLING: Duration = Duration::from_secs(10);
 
 /// Compares windows for as long as this is awaited.
-pub(super) async fn compare_windows(limits: &Limits, ledger: &Ledger) -> Infallible {
+pub(super) async fn compare_windows(book: &LimitBook, ledger: &Ledger) -> Infallible {
     let mut ticks = interval_at(Instant::now() + EVERY, EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
         if ledger.records() {
-            compare_once(limits, ledger, Now::of_clocks()).await;
+            compare_once(book, ledger, Now::of_clocks()).await;
         }
     }
 }
 
 /// Compares the windows that have ended since the last time, and says what differs.
-async fn compare_once(limits: &Limits, ledger: &Ledger, now: Now) {
-    let closed = limits.take_closed(now);
+async fn compare_once(book: &LimitBook, ledger: &Ledger, now: Now) {
+    let mark = book.mark_of_late_costs();
+    let closed = book.limits().take_closed(now);
     let Some(begin) = closed.begin() else {
         return;
     };
@@ -53,7 +56,7 @@ async fn compare_once(limits: &Limits, ledger: &Ledger, now: Now) {
         sleep(SETTLING).await;
     }
     match with_rows(closed, begin, ledger).await {
-        Ok(closed) => tell_of(&closed.compared(), ledger),
+        Ok(closed) => tell_of(&closed.compared(), book.had_late_costs_since(mark), ledger),
         Err(error) => warn!(%error, "windows of limits cannot be compared with the ledger"),
     }
 }
@@ -73,16 +76,27 @@ async fn with_rows(
     added.map_err(|error| UnreadLedger::Thread(io::Error::from(error)))?
 }
 
-fn tell_of(windows: &[ComparedWindow], ledger: &Ledger) {
+/// Says which windows differ. With late costs, which the ledger may have got after the counter had been asked, it says nothing
+/// of money that differs.
+fn tell_of(windows: &[ComparedWindow], with_late_costs: bool, ledger: &Ledger) {
     for window in windows {
         let ComparedWindow {
             limit,
+            unit,
             key,
             begin,
             counter,
             ledger: written,
             is_equal,
         } = window;
+        if with_late_costs && !is_equal && *unit == LimitUnit::Money {
+            info!(
+                %limit,
+                %key,
+                "a window is not compared with the ledger, because the costs of attempts became known meanwhile"
+            );
+            continue;
+        }
         if let Some(counts) = ledger.counts() {
             match is_equal {
                 true => counts.windows.equal.increment(),

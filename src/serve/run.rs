@@ -98,7 +98,7 @@ impl Service {
         };
         let mut settings = config.server.clone();
         settings.max_connections = wanted.connections();
-        let counted = limits.clone();
+        let counted = Arc::clone(&book);
         let policies = server::Policies {
             admission: config.admission,
             idempotency: config.idempotency,

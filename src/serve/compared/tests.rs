@@ -1,3 +1,4 @@
+use std::path::Path;
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
@@ -12,7 +13,7 @@ use crate::ledger::rows::{
 use crate::ledger::{LedgerFile, Settings};
 use crate::limits::{
     Actual, Asked, Enforcement, Estimate, Expected, Limit, LimitDimension, LimitMatch, LimitWindow,
-    Zone,
+    Limits, PriorUse, Zone,
 };
 use crate::money::{Cost, CostSource};
 use crate::store::specimens;
@@ -125,8 +126,9 @@ async fn attempt(limits: &Limits, ledger: &Ledger, seed: u8) {
     });
 }
 
-/// How many windows were equal and how many differed, after this was done to the file of the day.
-async fn compared(name: &str, change: &str) -> (u64, u64) {
+/// How many windows were equal and how many differed, where this was done with the file of the day after the counters had been
+/// asked.
+async fn compared(name: &str, change: impl FnOnce(&LimitBook, &Path)) -> (u64, u64) {
     let path = std::env::temp_dir().join(format!("modelway-compared-{name}-{}", fastrand::u64(..)));
     let settings = Settings {
         path: Some(path.clone()),
@@ -138,6 +140,7 @@ async fn compared(name: &str, change: &str) -> (u64, u64) {
         by_caller("tokens", LimitUnit::Tokens),
     ];
     let limits = Limits::new(all, None);
+    let book = LimitBook::new(limits.clone(), Box::new(|_| Ok(PriorUse::default())));
     for seed in 1..=3 {
         attempt(&limits, &ledger, seed).await;
     }
@@ -150,15 +153,14 @@ async fn compared(name: &str, change: &str) -> (u64, u64) {
         .path(LedgerFile::Day(crate::ledger::call_id::Day::of_us(
             i64::try_from(EVENING).unwrap() * 1_000_000,
         )));
-    specimens::change(&day, change);
-
     tokio::time::pause();
     // The window has ended, but only just.
-    compare_once(&limits, &ledger, at(EVENING + 700)).await;
+    compare_once(&book, &ledger, at(EVENING + 700)).await;
     let early = limits.take_closed(at(EVENING + 700)).begin();
-    compare_once(&limits, &ledger, at(EVENING + 1_200)).await;
+    let waits = compare_once(&book, &ledger, at(EVENING + 1_200));
+    tokio::join!(waits, async { change(&book, &day) });
     // Each is compared once.
-    compare_once(&limits, &ledger, at(EVENING + 2_000)).await;
+    compare_once(&book, &ledger, at(EVENING + 2_000)).await;
     tokio::time::resume();
 
     let counts = &ledger.counts().unwrap().windows;
@@ -169,15 +171,30 @@ async fn compared(name: &str, change: &str) -> (u64, u64) {
     found
 }
 
+/// Takes a little money from each sum.
+const CHEAPER: &str = "UPDATE spend_slots SET cost_nanos = cost_nanos - 1";
+
+#[tokio::test]
+async fn money_does_not_differ_because_costs_became_known_between_the_counter_and_the_ledger() {
+    let late = compared("late", |book, day| {
+        let write = || {
+            specimens::change(day, CHEAPER);
+            Ok::<_, Infallible>(Vec::new())
+        };
+        let Ok(()) = book.correct(write, &|| at(EVENING + 1_200));
+    });
+
+    assert_eq!(late.await, (1, 0), "tokens are compared all the same");
+}
+
 #[tokio::test]
 async fn windows_that_have_ended_are_compared_once_and_a_row_that_was_changed_is_found() {
-    let sound = compared("sound", "").await;
-    let money = compared(
-        "money",
-        "UPDATE spend_slots SET cost_nanos = cost_nanos - 1",
-    )
-    .await;
-    let gone = compared("gone", "DELETE FROM spend_slots").await;
+    let sound = compared("sound", |_, _| ()).await;
+    let money = compared("money", |_, day| specimens::change(day, CHEAPER)).await;
+    let gone = compared("gone", |_, day| {
+        specimens::change(day, "DELETE FROM spend_slots");
+    });
+    let gone = gone.await;
 
     println!(
         "equal and different: {sound:?}; money changed by one: {money:?}; rows gone: {gone:?}"
