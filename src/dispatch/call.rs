@@ -22,7 +22,7 @@ use crate::workshop::Workshop;
 
 use super::asked::AskedRequest;
 use super::attempt::{Attempt, Ended};
-use super::left_call::LeftAttempt;
+use super::left_call::LeftAttempts;
 use super::plan::{Plan, unaffordable};
 use super::race::{Track, UnderWay};
 use super::routes::Route;
@@ -47,8 +47,8 @@ pub struct Call {
     restarted: bool,
     /// How the call ends if it is dropped now.
     end: CallEnd,
-    /// Attempts that are read on after the end of the call, and why they were left.
-    left: Option<Box<(Cancelled, Vec<LeftAttempt>)>>,
+    /// Attempts that are read on after the end of the call.
+    left: Option<Box<LeftAttempts>>,
 }
 
 impl Call {

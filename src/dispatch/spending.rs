@@ -8,7 +8,7 @@ use crate::identity::{Identity, Labels};
 use crate::ledger::call_id::CallId;
 use crate::ledger::rows::Reserved;
 use crate::limits::{
-    Asked, CallHold, Denial, DenialCause, Estimate, Expected, Limits, Now, Reservation,
+    Asked, CallHold, Denial, DenialCause, Estimate, Expected, KeptHold, Limits, Now, Reservation,
 };
 use crate::money::{Cost, CostSource, Forecast, Prices};
 use crate::trail::{AttemptRecord, Skip};
@@ -287,6 +287,11 @@ impl Spending {
         if !record.is_useful() {
             self.unpaid_waste = self.unpaid_waste.saturating_add(cost);
         }
+    }
+
+    /// Keeps the call known to limits that begin after its end.
+    pub(super) fn keep_hold(&self) -> Option<KeptHold> {
+        self.hold.as_ref().map(CallHold::kept)
     }
 
     /// Takes the place of the call, for as long as its answer is on the way to the caller.

@@ -27,9 +27,9 @@ pub struct Reservation {
     sent: bool,
 }
 
-/// An attempt that is settled in the limits. To be kept until its end is queued for the ledger: a limit that begins between
-/// the two finds it by this.
-pub struct SettledHold(
+/// A call that has ended in the limits, or an attempt that is settled there. To be kept until the end of the attempt, or of the
+/// first one of the call, is queued for the ledger: a limit that begins between the two finds it by this.
+pub struct KeptHold(
     #[expect(dead_code, reason = "it is held for those who look for it")] Arc<OpenHold>,
 );
 
@@ -45,6 +45,11 @@ impl CallHold {
     /// Something has been sent to a provider: the call counts as a request.
     pub fn sent(&mut self) {
         self.sent = true;
+    }
+
+    /// What finds the call in limits that begin after its end.
+    pub fn kept(&self) -> KeptHold {
+        KeptHold(Arc::clone(&self.open))
     }
 
     /// Gives everything back, the request too.
@@ -97,10 +102,10 @@ impl Reservation {
 
     /// The attempt has ended, and has used this. What was set aside above it is free again; what lies beyond what was
     /// set aside is owed.
-    pub fn settle(self, actual: Actual, now: Now) -> SettledHold {
+    pub fn settle(self, actual: Actual, now: Now) -> KeptHold {
         self.open
             .end(HoldEnd::Settled(actual), &self.limits, Some(now));
-        SettledHold(Arc::clone(&self.open))
+        KeptHold(Arc::clone(&self.open))
     }
 }
 
@@ -130,8 +135,8 @@ impl fmt::Debug for Reservation {
     }
 }
 
-impl fmt::Debug for SettledHold {
+impl fmt::Debug for KeptHold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SettledHold").finish_non_exhaustive()
+        f.debug_struct("KeptHold").finish_non_exhaustive()
     }
 }

@@ -50,7 +50,7 @@ pub use self::closed::{ClosedWindows, ComparedWindow};
 pub use self::correction::LateCost;
 pub use self::denial::{Denial, DenialCause};
 pub use self::ground::{ConfiguredTarget, LedgerLack, LimitGround, zone_of};
-pub use self::hold::{CallHold, Reservation, SettledHold};
+pub use self::hold::{CallHold, KeptHold, Reservation};
 pub use self::judge::{HIGHEST_COUNT, LimitFault, MOST_DESCRIPTION, judge};
 pub use self::limit::{
     Asked, Enforcement, Limit, LimitDimension, LimitMatch, MOST_APPLYING, MOST_THRESHOLDS,

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::chat::Adaptation;
 use crate::dispatch::answered::Answered;
-use crate::dispatch::left_call::{LeftAttempt, LeftCall};
+use crate::dispatch::left_call::{LeftAttempts, LeftCall};
 use crate::dispatch::plan::Plan;
 use crate::error::Error;
 use crate::money::Cost;
@@ -25,8 +25,15 @@ impl Call {
     pub(super) fn leave(&mut self, by: Cancelled) {
         for attempt in self.under_way.take() {
             if attempt.drains() && self.plan.route.generation.drains().have_room() {
-                let (_, left) = &mut **self.left.get_or_insert_with(|| Box::new((by, Vec::new())));
-                left.push(attempt);
+                let spending = &self.plan.spending;
+                let left = self.left.get_or_insert_with(|| {
+                    Box::new(LeftAttempts {
+                        by,
+                        hold: spending.keep_hold(),
+                        attempts: Vec::new(),
+                    })
+                });
+                left.attempts.push(attempt);
             } else if let Some(attempt) = attempt.into_attempt() {
                 self.adaptations = self.record(attempt, Outcome::Cancelled(by));
             }
@@ -108,26 +115,25 @@ impl Call {
     pub fn end(&mut self, end: CallEnd) {
         match self.left.take() {
             None => self.observed.end(end, &self.plan.trail),
-            Some(left) => {
-                let (by, attempts) = *left;
-                self.end_later(end, by, attempts);
-            }
+            Some(left) => self.end_later(end, *left),
         }
     }
 
-    fn end_later(&mut self, end: CallEnd, by: Cancelled, attempts: Vec<LeftAttempt>) {
+    fn end_later(&mut self, end: CallEnd, left: LeftAttempts) {
         let Plan { trail, route, .. } = &mut self.plan;
-        let told = attempts.iter().map(|attempt| attempt.record_by(by));
+        let told = left
+            .attempts
+            .iter()
+            .map(|attempt| attempt.record_by(left.by));
         let told: Vec<_> = told.collect();
         let end = self.observed.leaves(end);
         let call = LeftCall {
             observed: self.observed.hand_over(),
             trail: trail.clone(),
             end,
-            by,
-            attempts,
+            left,
             route: Arc::clone(route),
-            left: Instant::now(),
+            left_at: Instant::now(),
         };
         trail.attempts.extend(told);
         route.generation.drains().run(|stop| call.read_on(stop));

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use modelway::grpc::v1::ledger_service_client::LedgerServiceClient;
+use modelway::grpc::v1::stream_generate_response::Event;
 use modelway::grpc::v1::{
     DeleteLimitRequest, Limit, LimitState, LimitUnit, LimitWindow, ListLimitStatesRequest,
     QueryUsageRequest, UsageRow,
@@ -12,7 +13,7 @@ use modelway::simulator::Behaviour;
 use tokio::time::{Instant, sleep};
 use tonic::Request;
 
-use crate::support::{ask, details};
+use crate::support::{ask, details, until};
 
 use super::limits::put;
 use super::support::{AdminClient, Administered, authorized};
@@ -28,6 +29,27 @@ const PRICED: &str = "
     max_output_tokens = 100
     [scenarios.priced]
     targets = ['openai/priced']
+";
+
+/// A provider whose answers are read on after their callers have left.
+const READ_ON: &str = "
+    [auth]
+    anonymous = 'local'
+    [[accounts]]
+    id = 'local'
+    kind = 'caller'
+    [providers.engine]
+    simulated = true
+    wire_format = 'openai_chat'
+    on_disconnect = 'drain'
+    [models.'engine/left']
+    price = { input = 1, output = 2 }
+    max_output_tokens = 100
+    [scenarios.left]
+    targets = ['engine/left']
+    [[limits]]
+    id = 'open'
+    concurrent_calls = 100
 ";
 
 /// Longer than anything here takes.
@@ -141,6 +163,34 @@ async fn limits_that_are_made_while_calls_are_open_hold_for_them() {
         assert_eq!((state.used, state.reserved), (used, 0), "{id}");
     }
     println!("set aside in limits that were made while a call ran: {reserved:?}, left at rest: 0");
+}
+
+#[tokio::test]
+async fn a_limit_on_requests_counts_a_call_whose_answer_is_read_on_when_the_limit_begins() {
+    let administered = Administered::start("mid-flight-left", READ_ON).await;
+    let mut admin = administered.client().await;
+    let gateway = &administered.gateway;
+    let stalls = "stall=3".parse::<Behaviour>().unwrap();
+    gateway.simulator.set("left", stalls);
+    let stream = gateway.generation().stream_generate(ask("left", "a")).await;
+    let mut stream = stream.unwrap().into_inner();
+    while !matches!(
+        stream.message().await.unwrap().unwrap().event,
+        Some(Event::TextDelta(_))
+    ) {}
+    assert_eq!(state(&mut admin, "open").await.reserved, 1);
+
+    drop(stream);
+    until("no call is open", async || {
+        state(&mut admin.clone(), "open").await.reserved == 0
+    })
+    .await;
+    let calls = limit("calls", LimitUnit::Requests, 10, LimitWindow::Day);
+    put(&mut admin, calls).await.unwrap();
+
+    let requests = gateway.simulator.requests();
+    assert_eq!(requests[0].ending, None, "it is read on");
+    assert_eq!(state(&mut admin, "calls").await.used, 1);
 }
 
 /// A limit begins with what the ledger says at one moment and goes on with what ends after it: between the two nothing is lost
