@@ -58,12 +58,6 @@ impl Turns {
         CostTurn(self)
     }
 
-    fn lock(&self) -> MutexGuard<'_, TurnState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Turns {
     /// Tells, by [`Turns::had_costs_since`], whether late costs have been written down since this moment.
     pub(super) fn mark(&self) -> CostMark {
         CostMark(self.lock().costs)
@@ -73,6 +67,10 @@ impl Turns {
     pub(super) fn had_costs_since(&self, mark: CostMark) -> bool {
         let state = self.lock();
         state.has_costs() || state.costs != mark.0
+    }
+
+    fn lock(&self) -> MutexGuard<'_, TurnState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -115,7 +115,7 @@ impl Service {
         // Not before the log is set up: what the last process left open may have reached thresholds.
         if let Some((announcing, administration)) = announcing.as_mut().zip(administration.clone())
         {
-            let started = announcing.start(administration, &counted, &notice_sender);
+            let started = announcing.start(administration, counted.limits(), &notice_sender);
             started.map_err(StartError::Thread)?;
         }
         let following = administration

@@ -245,10 +245,12 @@ async fn a_threshold_that_is_reached_by_what_a_killed_process_left_open_has_a_li
     fs::write(&file, fs::read_to_string(&file).unwrap() + watched).unwrap();
     let process = serve(&file);
     let mut client = GenerationServiceClient::new(process.connect().await);
-    let call = tokio::spawn(async move { client.generate(request(0)).await });
-    simulator.wait_for(|log| log.len() == 1).await;
-    killed(process).await;
-    call.await.unwrap().unwrap_err();
+    let killing = async {
+        simulator.wait_for(|log| log.len() == 1).await;
+        killed(process).await
+    };
+    let (answer, _) = tokio::join!(client.generate(request(0)), killing);
+    answer.unwrap_err();
 
     let process = serve(&file);
     webhook.until(|arrived| !arrived.is_empty()).await;
