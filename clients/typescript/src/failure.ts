@@ -47,13 +47,23 @@ export function failureOf(error: unknown): Failure {
   const violations = read(BadRequestSchema)?.fieldViolations ?? [];
   return {
     reason: info?.reason ?? "",
-    callId: info?.metadata.call_id ?? "",
+    callId: info?.metadata.call_id ?? callIdBeside(error),
     metadata: { ...info?.metadata },
     retryDelayMs: delay && Number(delay.seconds) * 1000 + delay.nanos / 1e6,
     fields: Object.fromEntries(violations.map(({ field, description }) => [field, description])),
     attempts: failed?.attempts ?? [],
     limits: failed?.limits ?? [],
   };
+}
+
+/** A call that was refused before it was read has its id only in the trailer. */
+function callIdBeside(error: unknown): string {
+  if (typeof error !== "object" || error === null || !("metadata" in error) || !hasGet(error.metadata)) {
+    return "";
+  }
+  // A list in grpc-js, one text or null in Connect.
+  const [id] = [error.metadata.get("x-modelway-call-id")].flat();
+  return typeof id === "string" ? id : "";
 }
 
 function detailsOf(error: unknown): Detail[] {
@@ -66,7 +76,7 @@ function detailsOf(error: unknown): Detail[] {
   }
   // grpc-js leaves them in the trailer.
   if ("metadata" in error && hasGet(error.metadata)) {
-    const [bytes] = error.metadata.get("grpc-status-details-bin");
+    const [bytes] = [error.metadata.get("grpc-status-details-bin")].flat();
     if (bytes instanceof Uint8Array) {
       return fromBinary(StatusSchema, bytes).details.map(({ typeUrl, value }) => ({
         type: typeUrl.slice(typeUrl.lastIndexOf("/") + 1),
@@ -77,6 +87,6 @@ function detailsOf(error: unknown): Detail[] {
   return [];
 }
 
-function hasGet(metadata: unknown): metadata is { get(key: string): unknown[] } {
+function hasGet(metadata: unknown): metadata is { get(key: string): unknown } {
   return typeof metadata === "object" && metadata !== null && "get" in metadata;
 }

@@ -32,6 +32,7 @@ def outcome(call):
         call()
     except grpc.RpcError as error:
         failure = modelway.Failure.of(error)
+        assert failure.call_id, "every refusal names its call"
         return " ".join([error.code().name, failure.reason, *(limit.limit_id for limit in failure.limits)])
     return "OK"
 

@@ -28,7 +28,10 @@ function outcome(error: unknown): string {
   if (!error) {
     return "OK";
   }
-  const { reason, limits } = failureOf(error);
+  const { reason, limits, callId } = failureOf(error);
+  if (!callId) {
+    throw new Error("every refusal names its call");
+  }
   return [grpc.status[(error as grpc.ServiceError).code], reason, ...limits.map(({ limitId }) => limitId)].join(" ");
 }
 

@@ -48,9 +48,11 @@ class Failure:
     @classmethod
     def of(cls, error: grpc.RpcError) -> "Failure":
         """Reads the details from the error that a stub raised."""
+        # A call that was refused before it was read has its id only here.
+        call_id = dict(error.trailing_metadata() or ()).get("x-modelway-call-id", "")  # type: ignore[attr-defined]
         status = rpc_status.from_call(error)  # type: ignore[arg-type]
         if status is None:
-            return cls()
+            return cls(call_id=call_id)
         info = error_details_pb2.ErrorInfo()
         retry = error_details_pb2.RetryInfo()
         invalid = error_details_pb2.BadRequest()
@@ -65,7 +67,7 @@ class Failure:
                 delay = retry.retry_delay.ToTimedelta().total_seconds()
         return cls(
             reason=info.reason,
-            call_id=info.metadata["call_id"] if "call_id" in info.metadata else "",
+            call_id=info.metadata["call_id"] if "call_id" in info.metadata else call_id,
             metadata=dict(info.metadata),
             retry_delay=delay,
             fields={wrong.field: wrong.description for wrong in invalid.field_violations},
