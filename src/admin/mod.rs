@@ -22,7 +22,6 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, TryLockError};
 use std::time::{Duration, SystemTime};
 
-use tokio::time::sleep;
 use tracing::warn;
 
 use crate::audit::{AuditDraft, AuditFailures, FailedLogins};
@@ -56,9 +55,6 @@ pub const MOST_ON_PAGE: usize = 1_000;
 
 /// How long it takes until a change of another process is noticed, at most.
 pub const FOREIGN_CHANGE_BOUND: Duration = Duration::from_secs(1);
-
-/// How often it is tried to pause changes while one is under way.
-const PAUSE_TRIES: Duration = Duration::from_millis(5);
 
 /// Tells what was learned of the tokens of targets.
 pub type LearnedSource = Box<dyn Fn() -> Vec<LearnedTokens> + Send + Sync>;
@@ -275,17 +271,13 @@ impl Administration {
         Ok(true)
     }
 
-    /// Waits for the change of the store that is under way, if there is one. As long as the guard lives, nobody makes
-    /// another, and those of other processes are not announced: what a new configuration was checked against stays.
-    pub async fn pause_changes(&self) -> ChangePause<'_> {
-        loop {
-            match self.announced.try_lock() {
-                Ok(held) => return ChangePause(held),
-                Err(TryLockError::Poisoned(held)) => return ChangePause(held.into_inner()),
-                Err(TryLockError::WouldBlock) => {}
-            }
-            // A change may have to read the ledger, for longer than a thread that serves others may be blocked.
-            sleep(PAUSE_TRIES).await;
+    /// As long as the guard lives, nobody changes the store, and changes of other processes are not announced: what a new
+    /// configuration was checked against stays. `None` while a change is under way, which may have to read the ledger.
+    pub fn pause_changes(&self) -> Option<ChangePause<'_>> {
+        match self.announced.try_lock() {
+            Ok(held) => Some(ChangePause(held)),
+            Err(TryLockError::Poisoned(held)) => Some(ChangePause(held.into_inner())),
+            Err(TryLockError::WouldBlock) => None,
         }
     }
 

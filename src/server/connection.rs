@@ -32,7 +32,7 @@ use super::refused::{RefusedConnections, WhyCutOff};
 use super::resets::{Metered, Resets};
 use super::tls::ListenerTls;
 use super::turns::InTurns;
-use super::unread::Unread;
+use super::unread::RestOfRequest;
 
 /// The first bytes of every HTTP/2 connection (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -245,11 +245,11 @@ impl ConnectionServer {
         let service = service_fn(|request: http::Request<Incoming>| {
             used.store(true, Ordering::Relaxed);
             let underway = exchange.begin();
-            let (unread, request) = Unread::lend(request);
+            let (rest, request) = RestOfRequest::lend(request);
             let answering = doors.load().answer(request, &origin, self.is_refusing());
             async move {
                 let response = answering.await;
-                unread.read_on(most_unread).await;
+                rest.read_on(most_unread).await;
                 Ok::<_, Infallible>(response.map(|body| ServedBody { body, underway }))
             }
         });

@@ -4,7 +4,7 @@
 //! error to them, and the answer is lost. So the rest is read first, and thrown away.
 
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -14,8 +14,6 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use tokio::time::timeout;
 
-use crate::locked::locked;
-
 /// How long the rest of a request may take. A caller that is slower may lose the answer.
 const REST_WITHIN: Duration = Duration::from_secs(5);
 
@@ -23,9 +21,9 @@ const REST_WITHIN: Duration = Duration::from_secs(5);
 const PIECE_WITHIN: Duration = Duration::from_secs(1);
 
 /// Gets back the body of a request from whoever drops it unread.
-pub(super) struct Unread<B>(Arc<Mutex<Option<B>>>);
+pub(super) struct RestOfRequest<B>(Arc<Mutex<Option<B>>>);
 
-impl<B: Body + Unpin> Unread<B> {
+impl<B: Body + Unpin> RestOfRequest<B> {
     /// Lends the body of a request.
     pub(super) fn lend(request: http::Request<B>) -> (Self, http::Request<Lent<B>>) {
         let returned = Arc::<Mutex<Option<B>>>::default();
@@ -40,7 +38,7 @@ impl<B: Body + Unpin> Unread<B> {
 
     /// Reads the rest of the body, of which at most so many bytes. Returns at once if it was read, or is still in use.
     pub(super) async fn read_on(self, most: usize) {
-        let Some(body) = locked(&self.0).take() else {
+        let Some(body) = slot(&self.0).take() else {
             return;
         };
         let mut left = most;
@@ -62,6 +60,10 @@ fn asks_first(headers: &HeaderMap) -> bool {
     headers.contains_key(header::EXPECT)
 }
 
+fn slot<B>(returned: &Mutex<Option<B>>) -> MutexGuard<'_, Option<B>> {
+    returned.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// The body of a request, which goes back when it is dropped before its end.
 pub(super) struct Lent<B: Body> {
     body: Option<B>,
@@ -73,7 +75,7 @@ impl<B: Body> Drop for Lent<B> {
         if let (Some(body), Some(returned)) = (self.body.take(), &self.returned)
             && !body.is_end_stream()
         {
-            *locked(returned) = Some(body);
+            *slot(returned) = Some(body);
         }
     }
 }

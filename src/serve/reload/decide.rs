@@ -8,6 +8,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
+use crate::admin::{Administration, ChangePause};
 use crate::config::difference::differences;
 use crate::config::{Config, reading};
 use crate::identity::directory::Directory;
@@ -30,8 +31,21 @@ const MANY_GENERATIONS: usize = 50;
 
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// How long a reload waits for an administrator's change before it looks again.
+const CHANGE_LOOK: Duration = Duration::from_millis(5);
+
 /// The remedy where the ledger cannot be read for what was used of limits.
 const LOOK_AT_LEDGER: &str = "see that its files can be read, then send SIGHUP";
+
+/// Waits until no change of the store is under way, and pauses those that follow.
+async fn paused(administration: &Administration) -> ChangePause<'_> {
+    loop {
+        if let Some(pause) = administration.pause_changes() {
+            return pause;
+        }
+        sleep(CHANGE_LOOK).await;
+    }
+}
 
 impl Reloader {
     /// Reads the configuration again, and puts it in place of the one that runs if it can be used.
@@ -104,7 +118,7 @@ impl Reloader {
         let administration = self.administration.clone();
         // Administrators may have changed the store since it was compared with the file. From here on they wait.
         let pause = match &administration {
-            Some(administration) => Some(administration.pause_changes().await),
+            Some(administration) => Some(paused(administration).await),
             None => None,
         };
         let fits = self
