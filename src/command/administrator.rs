@@ -14,7 +14,7 @@ use crate::grpc::v1::admin_service_client::AdminServiceClient;
 use super::address::ServiceAddress;
 use super::bearer::Bearer;
 use super::client::{Connection, For, NoService, ServiceArguments};
-use super::console::{BROKEN, print_error};
+use super::console::{BROKEN, Unwritten, print_error};
 use super::failure;
 
 /// How long an answer may take.
@@ -74,6 +74,12 @@ pub(super) enum NoAnswer {
     Status(Status),
     /// It does not answer in time.
     Late,
+}
+
+impl From<Unwritten> for NoAnswer {
+    fn from(unwritten: Unwritten) -> Self {
+        Self::Failed(unwritten.into())
+    }
 }
 
 impl From<Status> for NoAnswer {

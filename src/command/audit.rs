@@ -80,7 +80,7 @@ impl AuditArguments {
                 };
                 let page = administration.events(&by, &filter, limit);
                 let page = page.map_err(|error| error.to_string())?;
-                print(shown(listed(&page.events).trim_end()).into_owned());
+                print(shown(listed(&page.events).trim_end()).into_owned())?;
                 Ok(ExitCode::SUCCESS)
             }
             AuditCommand::Verify => {
@@ -89,7 +89,7 @@ impl AuditArguments {
                     checked.map_err(|error| format!("the control store {error}"))?;
                 match result {
                     Ok(()) => {
-                        print(format!("{count} events hold together"));
+                        print(format!("{count} events hold together"))?;
                         Ok(ExitCode::SUCCESS)
                     }
                     Err(broken) => {

@@ -117,7 +117,7 @@ impl CheckArguments {
             json: self.json,
             may_ask: !is_stdin,
         };
-        Ok(live.run(judged).await)
+        live.run(judged).await
     }
 }
 

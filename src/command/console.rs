@@ -39,22 +39,72 @@ pub(super) fn in_runtime(
     result
 }
 
-/// Writes all of this to standard output. A reader that closes the pipe early is no failure.
+/// Standard output that cannot be written, such as a file on a full disk. A reader that closes the pipe early is no
+/// failure.
+#[derive(Debug, thiserror::Error)]
+#[error("standard output cannot be written: {error}{note}")]
+pub(super) struct Unwritten {
+    error: io::Error,
+    /// What must be known all the same.
+    note: &'static str,
+}
+
+impl From<Unwritten> for String {
+    fn from(unwritten: Unwritten) -> Self {
+        unwritten.to_string()
+    }
+}
+
+/// Writes all of this to standard output.
 ///
 /// # Errors
 /// It cannot be written.
 pub(super) fn written(all: &[u8]) -> Result<ExitCode, String> {
-    let mut out = io::stdout();
-    match out.write_all(all).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(format!("standard output cannot be written: {error}"))
-        }
-        Err(_) | Ok(()) => Ok(ExitCode::SUCCESS),
-    }
+    put(all, "")?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Writes a line to standard output.
-pub(super) fn print(text: String) {
+///
+/// # Errors
+/// It cannot be written.
+pub(super) fn print(text: String) -> Result<(), Unwritten> {
+    put((text + "\n").as_bytes(), "")
+}
+
+/// Writes a line to standard output that tells of a change. The change stays if the line cannot be written.
+///
+/// # Errors
+/// It cannot be written, which is told together with the fact that the change is made.
+pub(super) fn print_change(text: String) -> Result<(), Unwritten> {
+    put(
+        (text + "\n").as_bytes(),
+        "; the change is made all the same",
+    )
+}
+
+/// Writes to standard output what the reader of the command line tells in place of a command: help, or the version.
+///
+/// # Errors
+/// It cannot be written.
+pub(super) fn print_help(help: &clap::Error) -> Result<(), Unwritten> {
+    judged(help.print().and_then(|()| io::stdout().flush()), "")
+}
+
+fn put(all: &[u8], note: &'static str) -> Result<(), Unwritten> {
+    let mut out = io::stdout();
+    judged(out.write_all(all).and_then(|()| out.flush()), note)
+}
+
+fn judged(written: io::Result<()>, note: &'static str) -> Result<(), Unwritten> {
+    match written {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Unwritten { error, note }),
+        Err(_) | Ok(()) => Ok(()),
+    }
+}
+
+/// Writes a line to standard output on behalf of a service, which serves whether it can be read or not.
+pub(super) fn announce(text: String) {
     print_to(io::stdout(), text);
 }
 

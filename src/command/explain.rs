@@ -52,7 +52,7 @@ impl ExplainArguments {
         in_runtime(async move {
             match self.explain().await {
                 Ok(Ok(text)) => {
-                    print(text);
+                    print(text)?;
                     Ok(ExitCode::SUCCESS)
                 }
                 Ok(Err(status)) => {

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 
 use crate::ledger::repair::{FileSums, Repaired, repair};
 
-use super::console::print;
+use super::console::{print, print_change};
 use super::data::DataArguments;
 use super::nothing_done::NothingDone;
 
@@ -39,10 +39,10 @@ impl LedgerArguments {
         }
         let repaired = repair(&directory, SystemTime::now()).map_err(|error| error.to_string())?;
         if repaired.is_empty() {
-            print("no file of the ledger is damaged".to_owned());
+            print("no file of the ledger is damaged".to_owned())?;
         }
         for file in &repaired {
-            print(repair_lines(file));
+            print_change(repair_lines(file))?;
         }
         Ok(ExitCode::SUCCESS)
     }

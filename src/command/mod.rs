@@ -42,7 +42,7 @@ use self::call::CallArguments;
 use self::calls::CallsArguments;
 use self::check::CheckArguments;
 use self::completions::CompletionsArguments;
-use self::console::print_error;
+use self::console::{print_error, print_help};
 use self::demo::DemoArguments;
 use self::explain::ExplainArguments;
 use self::export::ExportArguments;
@@ -131,30 +131,41 @@ enum Command {
 
 /// Does what the command line asks for.
 pub fn run() -> ExitCode {
-    let CommandLine { command, serve } = CommandLine::parse();
-    let result = match command.unwrap_or(Command::Serve(serve)) {
-        Command::Serve(serve) => serve.run(),
-        Command::Check(check) => check.run(),
-        Command::Call(call) => call.run(),
-        Command::Explain(explain) => explain.run(),
-        Command::Health(health) => health.run(),
-        Command::Keys(keys) => keys.run(),
-        Command::Limits(limits) => limits.run(),
-        Command::Prices(prices) => prices.run(),
-        Command::Audit(audit) => audit.run(),
-        Command::Ledger(ledger) => ledger.run(),
-        Command::Usage(usage) => usage.run(),
-        Command::Calls(calls) => calls.run(),
-        Command::Export(export) => export.run(),
-        Command::Demo(demo) => demo.run(),
-        Command::Schema => schema::run(),
-        Command::Completions(completions) => completions.run(),
-        Command::Man(man) => man.run(),
+    let result = match CommandLine::try_parse() {
+        Ok(line) => line.run(),
+        Err(mistake) if mistake.use_stderr() => mistake.exit(),
+        Err(help) => print_help(&help)
+            .map(|()| ExitCode::SUCCESS)
+            .map_err(String::from),
     };
     result.unwrap_or_else(|message| {
         print_error(message);
         ExitCode::FAILURE
     })
+}
+
+impl CommandLine {
+    fn run(self) -> Result<ExitCode, String> {
+        match self.command.unwrap_or(Command::Serve(self.serve)) {
+            Command::Serve(serve) => serve.run(),
+            Command::Check(check) => check.run(),
+            Command::Call(call) => call.run(),
+            Command::Explain(explain) => explain.run(),
+            Command::Health(health) => health.run(),
+            Command::Keys(keys) => keys.run(),
+            Command::Limits(limits) => limits.run(),
+            Command::Prices(prices) => prices.run(),
+            Command::Audit(audit) => audit.run(),
+            Command::Ledger(ledger) => ledger.run(),
+            Command::Usage(usage) => usage.run(),
+            Command::Calls(calls) => calls.run(),
+            Command::Export(export) => export.run(),
+            Command::Demo(demo) => demo.run(),
+            Command::Schema => schema::run(),
+            Command::Completions(completions) => completions.run(),
+            Command::Man(man) => man.run(),
+        }
+    }
 }
 
 #[cfg(test)]

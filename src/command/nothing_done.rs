@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use crate::admin::AdminError;
 use crate::ledger::read::error::ReadError;
 
-use super::console::{BROKEN, print_error, shown};
+use super::console::{BROKEN, Unwritten, print_error, shown};
 
 /// Why a command did nothing.
 #[derive(Debug)]
@@ -38,6 +38,12 @@ impl From<AdminError> for NothingDone {
             true => Self::Usage(error.to_string()),
             false => Self::Failed(error.to_string()),
         }
+    }
+}
+
+impl From<Unwritten> for NothingDone {
+    fn from(unwritten: Unwritten) -> Self {
+        Self::Failed(unwritten.into())
     }
 }
 

@@ -17,7 +17,7 @@ use crate::serve::{Notifier, Service, StartError, Watchdog, raise_limit};
 use crate::server::{ListenAddress, NotAnAddress};
 use crate::telemetry::{self, Telemetry};
 
-use super::console::{BROKEN, in_runtime, print, print_error};
+use super::console::{BROKEN, announce, in_runtime, print_error};
 use super::environment::environment;
 
 /// Exit code for a ledger that is damaged: EX_CONFIG of sysexits.h, with which a service manager need not try again.
@@ -116,7 +116,7 @@ async fn serve(arguments: ServeArguments) -> Result<ExitCode, String> {
         Err(error) => return Err(error.to_string()),
     };
     telemetry::log_panics();
-    print(service.banner());
+    announce(service.banner());
     let notifier = Arc::new(Notifier::of_process());
     service.notify(Arc::clone(&notifier));
     notifier.ready(&format!("serves on {}", service.address()));

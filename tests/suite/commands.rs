@@ -6,6 +6,7 @@ mod data;
 mod explain;
 mod health;
 mod live;
+mod unwritten;
 
 use std::io::Write as _;
 use std::process::{Command, Output, Stdio};

@@ -35,7 +35,7 @@ pub(super) async fn asked(
             let mut pages = Pages::of(client, proof, filter, limit);
             while let Some(page) = pages.next().await? {
                 if !page.is_empty() {
-                    print(shown(listed(&page).trim_end()).into_owned());
+                    print(shown(listed(&page).trim_end()).into_owned())?;
                 }
             }
             Ok(ExitCode::SUCCESS)
@@ -49,7 +49,7 @@ pub(super) async fn asked(
                     NoAnswer::Failed(format!("the latest {count} events hold together: {broken}"))
                 })?;
             }
-            print(check.summary());
+            print(check.summary())?;
             Ok(ExitCode::SUCCESS)
         }
     }

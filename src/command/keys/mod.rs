@@ -21,7 +21,7 @@ use crate::identity::record::{AccountKind, AccountRecord, CallsUnderWay};
 use crate::identity::{Action, Labels, Scope};
 
 use super::administrator::ServerArguments;
-use super::console::{in_runtime, print, print_error};
+use super::console::{in_runtime, print, print_change, print_error};
 use super::control::{OpenedStore, StoreArguments};
 use super::nothing_done::NothingDone;
 
@@ -182,7 +182,7 @@ fn on_store(
             } = open()?;
             let keys = administration.keys(&by, account.as_deref(), now)?;
             let keys: Vec<_> = keys.into_iter().map(admin::key).collect();
-            print(table_of(&keys));
+            print(table_of(&keys))?;
             Ok(ExitCode::SUCCESS)
         }
         KeysCommand::Revoke { id, let_calls_end } => {
@@ -195,7 +195,7 @@ fn on_store(
                 comment,
             };
             let key = administration.revoke_key(&by, revocation, now)?;
-            print(line_of(&admin::key(key)));
+            print_change(line_of(&admin::key(key)))?;
             print_error(format!(
                 "a running service refuses it within {} s",
                 FOREIGN_CHANGE_BOUND.as_secs()
@@ -209,7 +209,7 @@ fn on_store(
             let secret = secret_from_stdin().map_err(NothingDone::Usage)?;
             match administration.key_of(&by, secret.trim().as_bytes(), now)? {
                 Some(key) => {
-                    print(line_of(&admin::key(key)));
+                    print(line_of(&admin::key(key)))?;
                     Ok(ExitCode::SUCCESS)
                 }
                 None => Err(NothingDone::Usage(

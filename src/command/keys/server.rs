@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use crate::command::administrator::{AdminClient, AdminProof, NoAnswer, answered};
-use crate::command::console::print;
+use crate::command::console::{print, print_change};
 use crate::grpc::{admin, answer, v1};
 
 use super::KeysCommand;
@@ -79,7 +79,7 @@ pub(super) async fn asked(
                     break;
                 }
             }
-            print(table_of(&keys));
+            print(table_of(&keys))?;
             Ok(ExitCode::SUCCESS)
         }
         KeysCommand::Revoke { id, let_calls_end } => {
@@ -89,7 +89,7 @@ pub(super) async fn asked(
                 let_calls_end,
             };
             let revoked = answered(client.revoke_key(proof.with(request))).await?;
-            print(revoked.key.as_ref().map(line_of).unwrap_or_default());
+            print_change(revoked.key.as_ref().map(line_of).unwrap_or_default())?;
             Ok(ExitCode::SUCCESS)
         }
         KeysCommand::Show => Err(NoAnswer::Usage(

@@ -16,7 +16,7 @@ use crate::admin::FOREIGN_CHANGE_BOUND;
 use crate::grpc::v1;
 
 use super::administrator::{NoAnswer, ServerArguments};
-use super::console::{BROKEN, in_runtime, print, print_error, shown};
+use super::console::{BROKEN, in_runtime, print, print_change, print_error, shown};
 use super::control::StoreArguments;
 
 use self::amount::WrittenAmount;
@@ -163,16 +163,16 @@ async fn done(
     match command {
         LimitsCommand::List { account } => {
             let limits = desk.limits(account.unwrap_or_default()).await?;
-            print(limits_table(&limits));
+            print(limits_table(&limits))?;
         }
         LimitsCommand::Put(arguments) => {
             let written = put(desk, arguments, comment).await?;
-            print(limits_table(&[written]));
+            print_change(limits_table(&[written]))?;
             tell_bound(desk);
         }
         LimitsCommand::Delete { id } => {
             desk.delete(id.clone(), comment).await?;
-            print(format!("{} is removed", shown(&id)));
+            print_change(format!("{} is removed", shown(&id)))?;
             tell_bound(desk);
         }
         LimitsCommand::Grant(arguments) => {
@@ -199,7 +199,7 @@ async fn done(
                 comment,
             };
             let state = desk.grant(request).await?;
-            print(states_table(&[state]));
+            print_change(states_table(&[state]))?;
             tell_bound(desk);
         }
         LimitsCommand::States {
@@ -214,7 +214,7 @@ async fn done(
                 ..v1::ListLimitStatesRequest::default()
             };
             let states = desk.states(request).await?;
-            print(states_table(&states));
+            print(states_table(&states))?;
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -48,12 +48,12 @@ pub(super) struct LiveCheck {
 
 impl LiveCheck {
     /// Announces what will be sent, asks, sends it, and tells what was found.
-    pub(super) async fn run(self, judged: Judged) -> ExitCode {
+    pub(super) async fn run(self, judged: Judged) -> Result<ExitCode, String> {
         let targets = match self.chosen(&judged) {
             Ok(targets) => targets,
             Err(why) => {
                 print_error(why);
-                return ExitCode::from(BROKEN);
+                return Ok(ExitCode::from(BROKEN));
             }
         };
         let questions: Vec<_> = targets.into_iter().map(Question::of).collect();
@@ -64,24 +64,24 @@ impl LiveCheck {
             (false, true) if agreed(&announced) => {}
             (false, true) => {
                 print_error("nothing was sent".to_owned());
-                return ExitCode::from(BROKEN);
+                return Ok(ExitCode::from(BROKEN));
             }
             (false, false) => {
                 print_error(format!(
                     "{announced}\nnothing was sent: there is no terminal to ask for consent; say --yes"
                 ));
-                return ExitCode::from(BROKEN);
+                return Ok(ExitCode::from(BROKEN));
             }
         }
         let checked = ask_all(judged, questions).await;
         print(match self.json {
             true => as_json(&checked),
             false => table(&checked),
-        });
-        match checked.iter().any(Checked::has_failed) {
+        })?;
+        Ok(match checked.iter().any(Checked::has_failed) {
             true => ExitCode::from(FAILED),
             false => ExitCode::SUCCESS,
-        }
+        })
     }
 
     fn chosen(&self, judged: &Judged) -> Result<Vec<Arc<Target>>, String> {

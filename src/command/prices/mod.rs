@@ -22,7 +22,7 @@ use crate::limits::Now;
 use crate::money::{Price, Rates};
 
 use super::administrator::ServerArguments;
-use super::console::{in_runtime, print, print_error, shown};
+use super::console::{Unwritten, in_runtime, print, print_change, print_error, shown};
 use super::control::{OpenedStore, StoreArguments};
 use super::nothing_done::NothingDone;
 use super::records;
@@ -160,7 +160,7 @@ fn put_on_store(
         Some(rehearsed) if dry_run => rehearsed,
         _ => put(&store.open(true).map_err(NothingDone::Usage)?)?,
     };
-    print(ended(&admin::put_prices(done), dry_run));
+    tell(ended(&admin::put_prices(done), dry_run), dry_run)?;
     Ok(())
 }
 
@@ -189,7 +189,7 @@ fn on_store(
                 .into_iter()
                 .map(|listed| admin::price(listed, version))
                 .collect();
-            print(table_of(&prices));
+            print(table_of(&prices))?;
         }
         PricesCommand::PriceUnknown {
             since,
@@ -228,12 +228,20 @@ fn on_store(
                 Ok(ExitCode::SUCCESS)
             });
             closed.map_err(NothingDone::Failed)?;
-            print(unknown(&admin::priced(&done?), dry_run));
+            tell(unknown(&admin::priced(&done?), dry_run), dry_run)?;
         }
         // It needs no store, or creates it.
         PricesCommand::Import { .. } | PricesCommand::Put { .. } => {}
     }
     Ok(())
+}
+
+/// Tells what was done, or what would be done.
+fn tell(text: String, dry_run: bool) -> Result<(), Unwritten> {
+    match dry_run {
+        true => print(text),
+        false => print_change(text),
+    }
 }
 
 /// The text of a file, within the bounds of a configuration.
@@ -309,7 +317,7 @@ fn import_file(
     // What it says must be what a service reads.
     price_list(&written, "prices").map_err(|mistakes| NothingDone::Failed(mistakes.join("\n")))?;
     match out {
-        None => print(written.trim_end().to_owned()),
+        None => print(written.trim_end().to_owned())?,
         Some(path) => {
             let mut options = fs::OpenOptions::new();
             let file = options.write(true).create_new(true).open(path);

@@ -8,7 +8,7 @@ use crate::command::console::print;
 use crate::grpc::{admin, answer, v1};
 
 use super::lines::{ended, table_of, unknown};
-use super::{PricesCommand, moment, prices_in};
+use super::{PricesCommand, moment, prices_in, tell};
 
 /// Has the service do what the command says.
 pub(super) async fn asked(
@@ -35,7 +35,7 @@ pub(super) async fn asked(
                     break;
                 }
             }
-            print(table_of(&prices));
+            print(table_of(&prices))?;
         }
         PricesCommand::Put { file, dry_run } => {
             let prices = prices_in(&file).map_err(NoAnswer::Usage)?;
@@ -45,7 +45,7 @@ pub(super) async fn asked(
                 comment,
             };
             let done = answered(client.put_prices(proof.with(request))).await?;
-            print(ended(&done, dry_run));
+            tell(ended(&done, dry_run), dry_run)?;
         }
         PricesCommand::PriceUnknown {
             since,
@@ -66,7 +66,7 @@ pub(super) async fn asked(
             };
             // It works through the ledger, however long that takes.
             let done = client.price_unknown(proof.with(request)).await?;
-            print(unknown(&done.into_inner(), dry_run));
+            tell(unknown(&done.into_inner(), dry_run), dry_run)?;
         }
         // It needs no service.
         PricesCommand::Import { .. } => {}
