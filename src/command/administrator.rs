@@ -16,6 +16,7 @@ use super::bearer::Bearer;
 use super::client::{Connection, For, NoService, ServiceArguments};
 use super::console::{BROKEN, Unwritten, print_error};
 use super::failure;
+use super::nothing_done::NothingDone;
 
 /// How long an answer may take.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
@@ -74,6 +75,15 @@ pub(super) enum NoAnswer {
     Status(Status),
     /// It does not answer in time.
     Late,
+}
+
+impl From<NothingDone> for NoAnswer {
+    fn from(nothing: NothingDone) -> Self {
+        match nothing {
+            NothingDone::Usage(why) => Self::Usage(why),
+            NothingDone::Failed(why) => Self::Failed(why),
+        }
+    }
 }
 
 impl From<Unwritten> for NoAnswer {

@@ -14,8 +14,9 @@ use crate::config::parse_long_duration;
 use crate::store::EventFilter;
 
 use super::administrator::ServerArguments;
-use super::console::{BROKEN, in_runtime, print, print_error, shown};
-use super::control::{OpenedStore, StoreArguments};
+use super::console::{in_runtime, print, shown};
+use super::control::StoreArguments;
+use super::nothing_done::NothingDone;
 
 use self::server::asked;
 
@@ -58,47 +59,39 @@ impl AuditArguments {
                 server.ask(&address, asking).await
             });
         }
-        let OpenedStore {
-            administration, by, ..
-        } = match self.store.open(false) {
-            Ok(opened) => opened,
-            Err(why) => {
-                print_error(shown(&why).into_owned());
-                return Ok(ExitCode::from(BROKEN));
-            }
-        };
-        match self.command {
-            AuditCommand::List {
-                since,
-                subject,
-                limit,
-            } => {
-                let filter = EventFilter {
-                    from: since.and_then(|since| SystemTime::now().checked_sub(since)),
-                    subject,
-                    ..EventFilter::default()
-                };
-                let page = administration.events(&by, &filter, limit);
-                let page = page.map_err(|error| error.to_string())?;
-                print(shown(listed(&page.events).trim_end()).into_owned())?;
-                Ok(ExitCode::SUCCESS)
-            }
-            AuditCommand::Verify => {
-                let checked = administration.store().read(|reading| reading.verify());
-                let (count, result) =
-                    checked.map_err(|error| format!("the control store {error}"))?;
-                match result {
-                    Ok(()) => {
-                        print(format!("{count} events hold together"))?;
-                        Ok(ExitCode::SUCCESS)
-                    }
-                    Err(broken) => {
-                        Err(format!("after {count} events that hold together: {broken}"))
-                    }
-                }
-            }
+        match on_store(&self.store, self.command) {
+            Ok(()) => Ok(ExitCode::SUCCESS),
+            Err(nothing) => nothing.report(),
         }
     }
+}
+
+/// Reads the record in the store itself. It tells of accounts, and needs none.
+fn on_store(store: &StoreArguments, command: AuditCommand) -> Result<(), NothingDone> {
+    let store = store.open_alone()?;
+    match command {
+        AuditCommand::List {
+            since,
+            subject,
+            limit,
+        } => {
+            let filter = EventFilter {
+                from: since.and_then(|since| SystemTime::now().checked_sub(since)),
+                subject,
+                ..EventFilter::default()
+            };
+            let events = store.read(|reading| reading.events(&filter, limit))?;
+            print(shown(listed(&events).trim_end()).into_owned())?;
+        }
+        AuditCommand::Verify => {
+            let (count, result) = store.read(|reading| reading.verify())?;
+            result.map_err(|broken| {
+                NothingDone::Failed(format!("after {count} events that hold together: {broken}"))
+            })?;
+            print(format!("{count} events hold together"))?;
+        }
+    }
+    Ok(())
 }
 
 /// Events, a line for each.

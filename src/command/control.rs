@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use crate::admin::{Administration, Administrator, FilePrices, PriceBoard};
+use crate::admin::{Administration, Administrator, FilePrices, PriceBoard, UnusableStore};
 use crate::config::{Config, check, reading};
+use crate::identity::directory::complaints;
 use crate::identity::identities::Identities;
 use crate::identity::settings::Settings;
 use crate::ledger::{Durability, Files};
@@ -17,6 +18,11 @@ use crate::store::{FILE_NAME, Store, StoreError};
 
 use super::data::DataArguments;
 use super::environment::environment;
+use super::nothing_done::NothingDone;
+
+/// What to do where nothing names a store.
+const NAMELESS: &str = "name the configuration with --config or MODELWAY_CONFIG, the data directory with --data, or a \
+                        service with --server";
 
 /// Where accounts and keys are kept.
 #[derive(Clone, Debug, Args)]
@@ -40,37 +46,54 @@ struct StorePlace {
     settings: Settings,
     ground: LimitGround,
     prices: FilePrices,
+    /// Whether the directory is named in place of the configuration, so that nothing is known of what that says.
+    is_alone: bool,
 }
 
 impl StoreArguments {
     /// Opens the store. It is created only if `creates` says so.
     ///
     /// # Errors
-    /// What is wrong, in words.
-    pub(super) fn open(&self, creates: bool) -> Result<OpenedStore, String> {
+    /// [`NothingDone`].
+    pub(super) fn open(&self, creates: bool) -> Result<OpenedStore, NothingDone> {
         open_at(self.place()?, in_file(creates))
+    }
+
+    /// Opens the store for what is in it alone. Accounts, limits and prices of the configuration do not matter, nor do
+    /// mistakes in it.
+    ///
+    /// # Errors
+    /// [`NothingDone`].
+    pub(super) fn open_alone(&self) -> Result<Store, NothingDone> {
+        if self.data.named().is_none() && self.data.config().is_none() {
+            return Err(NothingDone::Usage(NAMELESS.to_owned()));
+        }
+        let data = self.data.directory().map_err(NothingDone::Usage)?;
+        Ok(Store::open_existing(&data)?)
     }
 
     /// An empty store without a file, if the store does not exist yet. A change that fails there need not be tried on the
     /// disk, where it would leave a new and empty file behind.
     ///
     /// # Errors
-    /// What is wrong, in words.
-    pub(super) fn rehearsal(&self) -> Result<Option<OpenedStore>, String> {
+    /// [`NothingDone`].
+    pub(super) fn rehearsal(&self) -> Result<Option<OpenedStore>, NothingDone> {
         let place = self.place()?;
-        match place.data.join(FILE_NAME).exists() {
-            true => Ok(None),
-            false => open_at(place, Store::in_memory).map(Some),
+        let path = place.data.join(FILE_NAME);
+        match path.try_exists() {
+            Ok(true) => Ok(None),
+            Ok(false) => open_at(place, Store::in_memory).map(Some),
+            Err(error) => Err(NothingDone::unreadable(&path, &error)),
         }
     }
 
     /// The same, with the limits of file and store and what the ledger says is used of them.
     ///
     /// # Errors
-    /// What is wrong, in words.
-    pub(super) fn open_with_limits(&self, creates: bool) -> Result<OpenedStore, String> {
+    /// [`NothingDone`].
+    pub(super) fn open_with_limits(&self, creates: bool) -> Result<OpenedStore, NothingDone> {
         let place = self.place()?;
-        let (data, ground) = (place.data.clone(), place.ground.clone());
+        let (data, ground, is_alone) = (place.data.clone(), place.ground.clone(), place.is_alone);
         let OpenedStore {
             administration, by, ..
         } = open_at(place, in_file(creates))?;
@@ -78,11 +101,11 @@ impl StoreArguments {
         let used = move |asked: UseAsked| asked.read(&files);
         let book = Arc::new(LimitBook::new(Limits::none(), Box::new(used)));
         let administration = administration.limiting(Arc::clone(&book));
-        let administration = administration.map_err(|error| error.to_string())?;
+        let administration = administration.map_err(|error| unusable(error, is_alone))?;
         let directory = administration.identities().directory();
         let now = Now::of_clocks();
         let used = book.prepare_file(&ground, &directory, now);
-        let used = used.map_err(|error| error.to_string())?;
+        let used = used.map_err(|error| NothingDone::Failed(error.to_string()))?;
         book.follow_file(ground, &directory, used, now);
         Ok(OpenedStore {
             administration,
@@ -92,21 +115,18 @@ impl StoreArguments {
     }
 
     /// The data directory, and what the file says beside it.
-    fn place(&self) -> Result<StorePlace, String> {
+    fn place(&self) -> Result<StorePlace, NothingDone> {
         if let Some(data) = self.data.named() {
             return Ok(StorePlace {
                 data: data.clone(),
                 settings: Settings::default(),
                 ground: LimitGround::default(),
                 prices: FilePrices::default(),
+                is_alone: true,
             });
         }
-        let Some((name, config)) = self.configuration()? else {
-            return Err(
-                "name the configuration with --config or MODELWAY_CONFIG, the data directory with --data, or a service \
-                 with --server"
-                    .to_owned(),
-            );
+        let Some((name, config)) = self.configuration().map_err(NothingDone::Usage)? else {
+            return Err(NothingDone::Usage(NAMELESS.to_owned()));
         };
         let ground = config.limit_ground(&name);
         let prices = FilePrices {
@@ -119,10 +139,11 @@ impl StoreArguments {
                 settings: config.identity,
                 ground,
                 prices,
+                is_alone: false,
             }),
-            None => Err(format!(
+            None => Err(NothingDone::Usage(format!(
                 "`{name}` sets no `ledger.path`, so there is no control store; set it, or name the data directory with --data"
-            )),
+            ))),
         }
     }
 
@@ -153,6 +174,29 @@ impl StoreArguments {
     }
 }
 
+/// Why a store is of no use beside what is known of the configuration.
+fn unusable(error: UnusableStore, is_alone: bool) -> NothingDone {
+    let conflict = match error {
+        UnusableStore::Store(error) => return error.into(),
+        UnusableStore::Use(error) => return NothingDone::Failed(error.to_string()),
+        // Nothing is wrong with the store where the configuration may have what it lacks, so no remedy of the store helps.
+        UnusableStore::Mistakes(mistakes) if is_alone => {
+            let found: Vec<_> = mistakes.into_iter().map(|mistake| mistake.what).collect();
+            found.join("; ")
+        }
+        error @ (UnusableStore::Mistakes(_)
+        | UnusableStore::Prices(_)
+        | UnusableStore::Limits(_)) => error.to_string(),
+    };
+    NothingDone::Usage(match is_alone {
+        true => format!(
+            "{conflict}; the configuration of the service may tell more: name it with --config, such as --config \
+             modelway.toml, in place of --data"
+        ),
+        false => conflict,
+    })
+}
+
 /// Opens the store of a directory, and creates it if it may.
 fn in_file(creates: bool) -> fn(&Path) -> Result<Store, StoreError> {
     match creates {
@@ -164,20 +208,21 @@ fn in_file(creates: bool) -> fn(&Path) -> Result<Store, StoreError> {
 fn open_at(
     place: StorePlace,
     open: fn(&Path) -> Result<Store, StoreError>,
-) -> Result<OpenedStore, String> {
+) -> Result<OpenedStore, NothingDone> {
     let StorePlace {
         data,
         settings,
         ground,
         prices,
+        is_alone,
     } = place;
     let identities = Identities::new(settings)
-        .map_err(|mistakes| crate::identity::directory::complaints::list(&mistakes))?;
-    let store = open(&data).map_err(|error| format!("the control store {error}"))?;
+        .map_err(|mistakes| NothingDone::Usage(complaints::list(&mistakes)))?;
+    let store = open(&data)?;
     let administration = Administration::new(store, Arc::new(identities), ground.file)
         .and_then(|opened| opened.with_prices(Arc::new(PriceBoard::new(prices))));
     let files = Files::in_directory(&data, Durability::Process);
-    let administration = administration.map_err(|error| error.to_string())?;
+    let administration = administration.map_err(|error| unusable(error, is_alone))?;
     Ok(OpenedStore {
         administration: administration.with_ledger_files(Some(files)),
         data,

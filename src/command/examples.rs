@@ -92,7 +92,7 @@ Examples:
   modelway audit list --since 7d --data data
   modelway audit verify --data data
 
-It ends with 0 if all is well, with 1 if the record was edited, and with 2 if there is no store.";
+It ends with 0 if all is well, with 1 if the record was edited or cannot be read, and with 2 if there is no store.";
 
 pub(super) const DEMO: &str = "\
 Examples:

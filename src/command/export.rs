@@ -79,7 +79,7 @@ impl ExportArguments {
             account: self.account.clone(),
             single_attempts: self.single_attempts,
         };
-        let mut files = ledger_in(&self.data).map_err(NothingDone::Usage)?;
+        let mut files = ledger_in(&self.data)?;
         let mut out = io::stdout().lock();
         let mut export = Export::begin(&mut files, &Sight::All, &question, now)?;
         loop {

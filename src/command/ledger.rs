@@ -1,5 +1,7 @@
 //! `modelway ledger`: looks after the files of the ledger while no service uses them.
 
+use std::fs;
+use std::io::ErrorKind;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
@@ -32,10 +34,18 @@ impl LedgerArguments {
             Ok(directory) => directory,
             Err(why) => return NothingDone::Usage(why).report(),
         };
-        if !directory.is_dir() {
-            let directory = directory.display();
-            let why = format!("`{directory}` is no directory; name the one of `ledger.path`");
-            return NothingDone::Usage(why).report();
+        match fs::metadata(&directory) {
+            Ok(found) if found.is_dir() => {}
+            Err(error)
+                if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
+            {
+                return NothingDone::unreadable(&directory, &error).report();
+            }
+            Ok(_) | Err(_) => {
+                let directory = directory.display();
+                let why = format!("`{directory}` is no directory; name the one of `ledger.path`");
+                return NothingDone::Usage(why).report();
+            }
         }
         let repaired = repair(&directory, SystemTime::now()).map_err(|error| error.to_string())?;
         if repaired.is_empty() {

@@ -1,9 +1,12 @@
 //! Why did a command do nothing, and which exit code says so?
 
+use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 
 use crate::admin::AdminError;
 use crate::ledger::read::error::ReadError;
+use crate::store::StoreError;
 
 use super::console::{BROKEN, Unwritten, print_error, shown};
 
@@ -17,6 +20,15 @@ pub(super) enum NothingDone {
 }
 
 impl NothingDone {
+    /// A file or directory that the system does not let this process read.
+    pub(super) fn unreadable(path: &Path, error: &io::Error) -> Self {
+        Self::Failed(format!(
+            "`{}` cannot be read: {error}; run the command as the user of the service, or give this user the right to read \
+             and enter the directory",
+            path.display()
+        ))
+    }
+
     /// Says why on standard error, and gives the exit code that goes with it.
     ///
     /// # Errors
@@ -37,6 +49,16 @@ impl From<AdminError> for NothingDone {
         match error.blames_request() {
             true => Self::Usage(error.to_string()),
             false => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+impl From<StoreError> for NothingDone {
+    fn from(error: StoreError) -> Self {
+        let why = format!("the control store {error}");
+        match error.is_missing() {
+            true => Self::Usage(why),
+            false => Self::Failed(why),
         }
     }
 }

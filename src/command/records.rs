@@ -1,6 +1,10 @@
 //! What do `modelway usage` and `modelway calls` share? They read the ledger's files themselves, also while a service writes
 //! into them, and show what they find in one of three forms.
 
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -91,7 +95,7 @@ impl RecordsArguments {
     /// # Errors
     /// No directory is named, or there is no ledger in it.
     pub(super) fn files(&self) -> Result<LedgerFiles, NothingDone> {
-        ledger_in(&self.data).map_err(NothingDone::Usage)
+        ledger_in(&self.data)
     }
 
     /// The calls that are asked for. `now` is in microseconds since 1970; times are rounded down to `step`.
@@ -126,17 +130,28 @@ impl RecordsArguments {
 /// The files of the ledger in the data directory.
 ///
 /// # Errors
-/// No directory is named, or there is no ledger in it.
-pub(super) fn ledger_in(data: &DataArguments) -> Result<LedgerFiles, String> {
-    let data = data.directory()?;
+/// No directory is named, there is no ledger in it, or it cannot be seen whether there is one.
+pub(super) fn ledger_in(data: &DataArguments) -> Result<LedgerFiles, NothingDone> {
+    let data = data.directory().map_err(NothingDone::Usage)?;
     let files = Files::in_directory(&data, Durability::Process);
-    if !data.join("ledger").exists() && !files.path(LedgerFile::Usage).exists() {
-        return Err(format!(
+    if !is_there(&data.join("ledger"))? && !is_there(&files.path(LedgerFile::Usage))? {
+        return Err(NothingDone::Usage(format!(
             "there is no ledger in `{}`; name the directory of `ledger.path` with --data, or the configuration with --config",
             data.display()
-        ));
+        )));
     }
     Ok(LedgerFiles::new(files))
+}
+
+/// Whether there is such a file or directory.
+fn is_there(path: &Path) -> Result<bool, NothingDone> {
+    match fs::metadata(path) {
+        Ok(_) => Ok(true),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Ok(false)
+        }
+        Err(error) => Err(NothingDone::unreadable(path, &error)),
+    }
 }
 
 /// The moment that a text names, in microseconds since 1970.

@@ -13,7 +13,8 @@ mod prices;
 mod records;
 mod schema;
 
-use std::fs::DirBuilder;
+use std::fs::{self, DirBuilder};
+use std::io::ErrorKind;
 use std::ops::Deref;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
@@ -64,7 +65,7 @@ impl Store {
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
         let path = directory.join(FILE_NAME);
         let opened = schema::open(&path, BUSY_TIMEOUT);
-        let connection = opened.map_err(|error| error.within(&path))?;
+        let connection = opened.map_err(|error| error.of_opening(&path))?;
         Ok(Self {
             connection: Mutex::new(connection),
             path,
@@ -104,9 +105,14 @@ impl Store {
     /// [`StoreError`], with the file's name.
     pub fn open_existing(directory: &Path) -> Result<Self, StoreError> {
         let path = directory.join(FILE_NAME);
+        if let Err(error) = fs::metadata(&path)
+            && matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+        {
+            return Err(StoreError::missing().within(&path));
+        }
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let probed = Connection::open_with_flags(&path, flags).map_err(StoreError::from);
-        drop(probed.map_err(|error| error.within(&path))?);
+        drop(probed.map_err(|error| error.of_opening(&path))?);
         Self::open(directory)
     }
 

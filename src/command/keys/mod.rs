@@ -151,7 +151,7 @@ fn on_store(
     command: KeysCommand,
     comment: String,
 ) -> Result<ExitCode, NothingDone> {
-    let open = || store.open(false).map_err(NothingDone::Usage);
+    let open = || store.open(false);
     let now = SystemTime::now();
     match command {
         KeysCommand::Create(arguments) => create(store, &arguments, &comment),
@@ -227,11 +227,11 @@ fn create(
     comment: &str,
 ) -> Result<ExitCode, NothingDone> {
     let now = SystemTime::now();
-    if let Some(rehearsal) = store.rehearsal().map_err(NothingDone::Usage)? {
+    if let Some(rehearsal) = store.rehearsal()? {
         made(&rehearsal, arguments, comment, now)?;
     }
     let shown = arguments.secret.shown().map_err(NothingDone::Usage)?;
-    let opened = store.open(true).map_err(NothingDone::Usage);
+    let opened = store.open(true);
     let made = opened.and_then(|opened| Ok(made(&opened, arguments, comment, now)?));
     let (shown, MadeKey { key, secret }) = shown.if_made(made)?;
     shown

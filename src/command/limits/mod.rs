@@ -133,12 +133,12 @@ async fn on_store(
 ) -> Result<ExitCode, NoAnswer> {
     let creates = matches!(command, LimitsCommand::Put(_));
     if let LimitsCommand::Put(arguments) = &command
-        && let Some(rehearsal) = store.rehearsal().map_err(NoAnswer::Usage)?
+        && let Some(rehearsal) = store.rehearsal()?
     {
         let mut desk = LimitDesk::of_store(rehearsal);
         put(&mut desk, arguments.clone(), comment.clone()).await?;
     }
-    let opened = store.open_with_limits(creates).map_err(NoAnswer::Usage)?;
+    let opened = store.open_with_limits(creates)?;
     done(&mut LimitDesk::of_store(opened), command, comment).await
 }
 

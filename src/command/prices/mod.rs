@@ -124,10 +124,9 @@ impl PricesArguments {
             (PricesCommand::Put { file, dry_run }, None) => {
                 put_on_store(&store, &file, dry_run, comment)
             }
-            (command, None) => match store.open(false) {
-                Ok(opened) => on_store(&opened, command, comment),
-                Err(why) => Err(NothingDone::Usage(why)),
-            },
+            (command, None) => store
+                .open(false)
+                .and_then(|opened| on_store(&opened, command, comment)),
         };
         match done {
             Ok(()) => Ok(ExitCode::SUCCESS),
@@ -154,11 +153,11 @@ fn put_on_store(
         } = opened;
         administration.put_prices(by, &wish, SystemTime::now())
     };
-    let rehearsal = store.rehearsal().map_err(NothingDone::Usage)?;
+    let rehearsal = store.rehearsal()?;
     let rehearsed = rehearsal.as_ref().map(put).transpose()?;
     let done = match rehearsed {
         Some(rehearsed) if dry_run => rehearsed,
-        _ => put(&store.open(true).map_err(NothingDone::Usage)?)?,
+        _ => put(&store.open(true)?)?,
     };
     tell(ended(&admin::put_prices(done), dry_run), dry_run)?;
     Ok(())

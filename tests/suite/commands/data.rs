@@ -1,6 +1,7 @@
 //! Which data directory a command works on: one rule for all that read or write one.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use super::{Done, finish};
@@ -17,6 +18,9 @@ const COMMANDS: [&[&str]; 8] = [
     &["export", "--since", "2h"],
     &["ledger", "repair"],
 ];
+
+/// How many of them, the first ones, take accounts, limits and prices from the configuration, too.
+const ON_ACCOUNTS: usize = 3;
 
 /// A configuration that can be served, but for a key that is not here.
 const CONFIG: &str = "
@@ -124,20 +128,142 @@ async fn where_nothing_names_a_directory_each_command_says_what_to_do() {
 }
 
 #[tokio::test]
-async fn mistakes_elsewhere_keep_nobody_from_reading_the_ledger() {
+async fn mistakes_elsewhere_keep_nobody_from_reading_the_ledger_or_the_audit_record() {
     let (_, config, _) = folder("mistakes").await;
     let text = fs::read_to_string(&config).unwrap();
     fs::write(&config, format!("surprise = 1\n{text}")).unwrap();
-    for words in &COMMANDS[4..] {
+    for words in &COMMANDS[ON_ACCOUNTS..] {
         let done = run(words, |command| command.arg("--config").arg(&config)).await;
         assert_eq!(done.code, Some(0), "{words:?}: {done:?}");
     }
     // What takes accounts and limits from the file does not go on without them.
-    for words in &COMMANDS[..4] {
+    for words in &COMMANDS[..ON_ACCOUNTS] {
         let done = run(words, |command| command.arg("--config").arg(&config)).await;
         assert_eq!(done.code, Some(2), "{words:?}: {done:?}");
         assert!(done.err.contains("surprise"), "{words:?}: {done:?}");
     }
+}
+
+/// A configuration with an account of its own, and a store in which that has a key.
+async fn folder_of_search(name: &str) -> (PathBuf, PathBuf) {
+    let (_, config, data) = folder(name).await;
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(
+        &config,
+        format!("{text}[[accounts]]\nid = 'search'\nkind = 'caller'\n"),
+    )
+    .unwrap();
+    let key = ["keys", "create", "--caller", "search"];
+    let made = run(&key, |command| command.arg("--config").arg(&config)).await;
+    assert_eq!(made.code, Some(0), "{made:?}");
+    (config, data)
+}
+
+#[tokio::test]
+async fn the_audit_record_is_read_and_checked_from_its_directory_alone() {
+    let (_, data) = folder_of_search("alone").await;
+
+    let verified = run(&["audit", "verify"], |command| {
+        command.arg("--data").arg(&data)
+    })
+    .await;
+    let listed = run(&["audit", "list"], |command| {
+        command.arg("--data").arg(&data)
+    })
+    .await;
+
+    assert_eq!(verified.code, Some(0), "{verified:?}");
+    assert_eq!(verified.out, "3 events hold together\n");
+    assert_eq!(listed.code, Some(0), "{listed:?}");
+    assert!(listed.out.contains("key.create"), "{listed:?}");
+}
+
+#[tokio::test]
+async fn where_only_the_configuration_knows_an_account_it_is_asked_for_in_place_of_the_directory() {
+    let (config, data) = folder_of_search("of the file").await;
+    for words in [
+        &["keys", "list"][..],
+        &["limits", "list"],
+        &["limits", "states"],
+        &["prices", "list"],
+    ] {
+        let alone = run(words, |command| command.arg("--data").arg(&data)).await;
+        let known = run(words, |command| command.arg("--config").arg(&config)).await;
+
+        assert_eq!(alone.code, Some(2), "{words:?}: {alone:?}");
+        for told in ["no account `search`", "--config", "in place of --data"] {
+            assert!(alone.err.contains(told), "{words:?}: {alone:?}");
+        }
+        assert!(!alone.err.contains("revoke"), "{words:?}: {alone:?}");
+        assert_eq!(known.code, Some(0), "{words:?}: {known:?}");
+    }
+}
+
+/// All that read or write what is in a data directory, with every file that they might name.
+const READERS: [(&[&str], &[&str]); 14] = [
+    (&["keys", "list"], &["control.db"]),
+    (
+        &["keys", "create", "--caller", "ops", "--admin", "OPERATE"],
+        &["control.db"],
+    ),
+    (&["limits", "list"], &["control.db"]),
+    (&["limits", "states"], &["control.db"]),
+    (
+        &["limits", "put", "l", "--requests", "5", "--window", "day"],
+        &["control.db"],
+    ),
+    (&["prices", "list"], &["control.db"]),
+    (
+        &["prices", "price-unknown", "--since", "1h"],
+        &["control.db"],
+    ),
+    (&["audit", "list"], &["control.db"]),
+    (&["audit", "verify"], &["control.db"]),
+    (&["usage"], &["ledger"]),
+    (&["calls"], &["ledger"]),
+    (&["calls", "00000000000000000000000000000000"], &["ledger"]),
+    (&["export", "--since", "3h"], &["ledger"]),
+    (&["ledger", "repair"], &[""]),
+];
+
+#[tokio::test]
+async fn a_directory_that_cannot_be_entered_ends_each_command_with_1_and_the_name_of_the_file() {
+    let path = scratch::folder("unreadable");
+    // Whoever runs tests may be allowed everything, but nobody enters a link to itself.
+    let data = path.join("data");
+    symlink(&data, &data).unwrap();
+    for (words, files) in READERS {
+        let done = run(words, |command| command.arg("--data").arg(&data)).await;
+
+        assert_eq!(done.code, Some(1), "{words:?}: {done:?}");
+        for file in files {
+            let named = data.join(file).display().to_string();
+            assert!(
+                done.err.contains(named.trim_end_matches('/')),
+                "{words:?}: {done:?}"
+            );
+        }
+        assert!(done.err.contains("symbolic links"), "{words:?}: {done:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_may_not_be_read_is_named_with_what_the_system_says() {
+    if rustix::process::geteuid().is_root() {
+        // Nothing is forbidden to the superuser.
+        return;
+    }
+    let (_, _, data) = folder("forbidden").await;
+    fs::set_permissions(data.join("control.db"), Permissions::from_mode(0o000)).unwrap();
+
+    let done = run(&["keys", "list"], |command| {
+        command.arg("--data").arg(&data)
+    })
+    .await;
+
+    assert_eq!(done.code, Some(1), "{done:?}");
+    assert!(done.err.contains("control.db"), "{done:?}");
+    assert!(done.err.contains("Permission denied"), "{done:?}");
 }
 
 #[tokio::test]
