@@ -214,6 +214,15 @@ fn wrong_fields_are_named_by_their_paths() {
     };
     let named = fields(place.admin.create_key(&root(), mixed, now()).unwrap_err());
     assert_eq!(named, ["comment", "key.scopes", "key.expire_time"]);
+    // A clock tells parts of microseconds, which are not written down.
+    let precise = now() + Duration::from_nanos(1);
+    let ended = KeyWish {
+        account: "search-caller".to_owned(),
+        expires: Some(precise),
+        ..KeyWish::default()
+    };
+    let refused = place.admin.create_key(&root(), ended, precise);
+    assert_eq!(fields(refused.unwrap_err()), ["key.expire_time"]);
     let nobody = KeyWish {
         account: "serch-caller".to_owned(),
         ..KeyWish::default()

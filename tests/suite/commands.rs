@@ -6,6 +6,7 @@ mod data;
 mod explain;
 mod health;
 mod live;
+mod options;
 mod unwritten;
 
 use std::io::Write as _;

@@ -66,7 +66,7 @@ impl Administration {
             );
         }
         let field = "key.expire_time";
-        let expires = end(field, expires, None, &file, now, &mut faults);
+        let expires = end(field, expires.map(in_micros), None, &file, now, &mut faults);
         all(faults)?;
         let kind = kinds.first().copied();
             self.store.change(|writing| {
@@ -155,6 +155,7 @@ impl Administration {
                 let life = (old.key.expires).map(|end| end.duration_since(old.created));
                 let life = life.and_then(Result::ok);
                 let mut faults = Faults::default();
+                let expires = expires.map(in_micros);
                 let expires = end("expire_time", expires, life, &file, now, &mut faults);
                 all(faults)?;
                 let (new, secret) = made(

@@ -1,7 +1,6 @@
 //! How are keys shown to people?
 
 use std::fmt::Write as _;
-use std::time::SystemTime;
 
 use crate::command::console::shown;
 use crate::command::summary::bare;
@@ -85,14 +84,23 @@ fn scope(scope: &v1::Scope) -> String {
 
 /// A time, to the second, in UTC.
 pub(in crate::command) fn time(at: prost_types::Timestamp) -> String {
-    SystemTime::try_from(at).map_or_else(
-        |_| "unknown".to_owned(),
-        |at| {
-            let at = jiff::Timestamp::try_from(at);
-            at.map_or_else(
-                |_| "unknown".to_owned(),
-                |at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-            )
-        },
-    )
+    prost_types::Timestamp { nanos: 0, ..at }.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_shown_to_the_last_second_that_can_be_written() {
+        for (seconds, shown) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (1_795_867_200, "2026-11-28T12:00:00Z"),
+            (253_402_300_799, "9999-12-31T23:59:59Z"),
+        ] {
+            let nanos = 999_999_999;
+
+            assert_eq!(time(prost_types::Timestamp { seconds, nanos }), shown);
+        }
+    }
 }

@@ -8,7 +8,7 @@ use std::io::{self, Read as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::{Args, Subcommand};
 
@@ -32,6 +32,12 @@ use self::server::asked;
 
 /// The most bytes of a secret that are read.
 const MOST_SECRET_BYTES: u64 = 1_024;
+
+/// The shortest life of a key that can be asked for.
+const SHORTEST_LIFE: Duration = Duration::from_secs(1);
+
+/// When the year 10000 begins, after 1970. Its times cannot be written any more.
+const YEAR_10000: Duration = Duration::from_secs(253_402_300_800);
 
 #[derive(Debug, Args)]
 pub(super) struct KeysArguments {
@@ -103,7 +109,7 @@ struct CreateArguments {
     #[arg(long, value_name = "ACTION", value_parser = admin_action)]
     admin: Vec<Action>,
     /// When it ends, such as 90d from now. Default: the longest life that is allowed.
-    #[arg(long, value_name = "TIME", value_parser = long_time)]
+    #[arg(long, value_name = "TIME", value_parser = life)]
     expires: Option<Duration>,
     /// A name, for people.
     #[arg(
@@ -343,6 +349,19 @@ fn secret_from_stdin() -> Result<String, String> {
 
 fn long_time(text: &str) -> Result<Duration, &'static str> {
     parse_long_duration(text).ok_or("write a number and a unit, such as 24h or 90d")
+}
+
+/// How long a key lives.
+fn life(text: &str) -> Result<Duration, &'static str> {
+    let life = long_time(text)?;
+    if life < SHORTEST_LIFE {
+        return Err("a key that ends at once is of no use; write a second or more, such as 90d");
+    }
+    let end = SystemTime::now().checked_add(life);
+    match end.is_some_and(|end| end < UNIX_EPOCH + YEAR_10000) {
+        true => Ok(life),
+        false => Err("a key ends before the year 10000; write a shorter time, such as 90d"),
+    }
 }
 
 fn admin_action(text: &str) -> Result<Action, String> {
