@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::future::Future;
 use std::io::{self, ErrorKind, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::mpsc;
 use std::thread;
@@ -123,6 +124,24 @@ fn print_to(mut stream: impl Write + Send + 'static, text: String) {
     };
     if thread::Builder::new().spawn(write).is_ok() {
         let _ = written.recv_timeout(PATIENCE);
+    }
+}
+
+/// Why a file that must be new cannot be made, and what to do.
+pub(super) fn unmade(path: &Path, error: &io::Error) -> String {
+    let path = path.display();
+    match error.kind() {
+        ErrorKind::AlreadyExists => {
+            format!(
+                "`{path}` cannot be made: it is there already; name a file that does not exist yet"
+            )
+        }
+        ErrorKind::NotFound | ErrorKind::NotADirectory => format!(
+            "`{path}` cannot be made: its directory is not there; make that first, or name a file in another one"
+        ),
+        _ => format!(
+            "`{path}` cannot be made: {error}; name a file in a directory in which this user may make one"
+        ),
     }
 }
 

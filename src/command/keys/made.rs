@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::command::console::print_error;
+use crate::command::console::{print_error, unmade};
 
 /// Where the secret goes.
 pub(super) enum SecretPlace {
@@ -29,11 +29,7 @@ impl SecretPlace {
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         match options.open(path) {
             Ok(file) => Ok(Self::File(file, path.to_owned())),
-            Err(error) => Err(format!(
-                "`{}` cannot be made: {}; name a file that does not exist yet, in a directory that does",
-                path.display(),
-                error.kind()
-            )),
+            Err(error) => Err(unmade(path, &error)),
         }
     }
 

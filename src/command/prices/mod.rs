@@ -6,6 +6,7 @@ mod server;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -22,7 +23,7 @@ use crate::limits::Now;
 use crate::money::{Price, Rates};
 
 use super::administrator::ServerArguments;
-use super::console::{Unwritten, in_runtime, print, print_change, print_error, shown};
+use super::console::{Unwritten, in_runtime, print, print_change, print_error, shown, unmade};
 use super::control::{OpenedStore, StoreArguments};
 use super::nothing_done::NothingDone;
 use super::records;
@@ -320,13 +321,9 @@ fn import_file(
         Some(path) => {
             let mut options = fs::OpenOptions::new();
             let file = options.write(true).create_new(true).open(path);
-            let done =
-                file.and_then(|mut file| std::io::Write::write_all(&mut file, written.as_bytes()));
-            done.map_err(|error| {
-                NothingDone::Usage(format!(
-                    "`{}` cannot be written: {error}; name a file that does not exist yet",
-                    path.display()
-                ))
+            let mut file = file.map_err(|error| NothingDone::Usage(unmade(path, &error)))?;
+            file.write_all(written.as_bytes()).map_err(|error| {
+                NothingDone::Failed(format!("`{}` cannot be written: {error}", path.display()))
             })?;
         }
     }

@@ -39,3 +39,36 @@ async fn a_key_that_would_end_at_once_or_after_all_times_is_refused() {
         assert!(done.err.contains("such as 90d"), "{life}: {done:?}");
     }
 }
+
+#[tokio::test]
+async fn a_file_for_a_secret_that_cannot_be_made_is_named_with_the_reason() {
+    let data = data().await;
+    let folder = scratch::folder("secrets");
+    let (taken, nowhere) = (folder.join("taken"), folder.join("missing/new"));
+    fs::write(&taken, "").unwrap();
+    let list = folder.join("list.json");
+    fs::write(
+        &list,
+        r#"{"m": {"litellm_provider": "openai", "input_cost_per_token": 1e-06}}"#,
+    )
+    .unwrap();
+    let list = list.display().to_string();
+    let create = [
+        "keys", "create", "--caller", "ops", "--admin", "OPERATE", "--data", &data,
+    ];
+    let import = ["prices", "import", &list];
+    for command in [&create[..], &import] {
+        for (out, why) in [
+            (&taken, "it is there already; name"),
+            (&nowhere, "its directory is not there; make"),
+        ] {
+            let out = out.display().to_string();
+
+            let done = run(&[command, &["--out", &out]].concat()).await;
+
+            assert_eq!(done.code, Some(2), "{command:?}: {done:?}");
+            let told = format!("`{out}` cannot be made: {why}");
+            assert!(done.err.contains(&told), "{command:?}: {done:?}");
+        }
+    }
+}
