@@ -20,6 +20,9 @@ use super::records::{ledger_in, moment, time, usd, zone};
 /// Exports are of whole hours, in microseconds.
 const HOUR: i64 = 3_600_000_000;
 
+/// The end of an export that names none: the latest that is allowed.
+const UNTIL: &str = "1h";
+
 #[derive(Debug, Args)]
 pub(super) struct ExportArguments {
     #[command(flatten)]
@@ -28,7 +31,7 @@ pub(super) struct ExportArguments {
     #[arg(long, value_name = "TIME", value_parser = time)]
     since: String,
     /// Until shortly before then; as for --since, and at least one hour ago.
-    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = time)]
+    #[arg(long, value_name = "TIME", default_value = UNTIL, value_parser = time)]
     until: String,
     /// The zone of dates, such as Europe/Berlin.
     #[arg(long, value_name = "ZONE", default_value = "UTC", value_parser = zone)]
@@ -69,9 +72,17 @@ impl ExportArguments {
             })?;
             Ok::<_, NothingDone>(read - read.rem_euclid(HOUR))
         };
+        let (from, until) = (hour(&self.since, "--since")?, hour(&self.until, "--until")?);
+        if from >= until && self.until == UNTIL {
+            return Err(NothingDone::Usage(format!(
+                "--since {}: an export has at least one full hour and ends {UNTIL} ago or earlier; take an earlier time, such \
+                 as 2h",
+                self.since
+            )));
+        }
         let question = ExportQuestion {
-            from: hour(&self.since, "--since")?,
-            until: hour(&self.until, "--until")?,
+            from,
+            until,
             format: match self.format {
                 Format::Focus => ExportFormat::FocusCsv,
                 Format::Json => ExportFormat::JsonLines,

@@ -25,6 +25,7 @@ mod limits;
 mod live;
 mod man;
 mod nothing_done;
+mod option_names;
 mod prices;
 mod records;
 mod request;

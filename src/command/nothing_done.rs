@@ -9,6 +9,7 @@ use crate::ledger::read::error::ReadError;
 use crate::store::StoreError;
 
 use super::console::{BROKEN, Unwritten, print_error, shown};
+use super::option_names::{in_options, option_of, option_or_field};
 
 /// Why a command did nothing.
 #[derive(Debug)]
@@ -46,9 +47,18 @@ impl NothingDone {
 
 impl From<AdminError> for NothingDone {
     fn from(error: AdminError) -> Self {
+        let told = match &error {
+            AdminError::Invalid(violations) => {
+                let told = violations
+                    .iter()
+                    .map(|wrong| format!("{}: {}", option_or_field(&wrong.field), wrong.what));
+                told.collect::<Vec<_>>().join("; ")
+            }
+            other => other.to_string(),
+        };
         match error.blames_request() {
-            true => Self::Usage(error.to_string()),
-            false => Self::Failed(error.to_string()),
+            true => Self::Usage(told),
+            false => Self::Failed(told),
         }
     }
 }
@@ -72,10 +82,12 @@ impl From<Unwritten> for NothingDone {
 impl From<ReadError> for NothingDone {
     fn from(error: ReadError) -> Self {
         match error {
-            ReadError::Invalid { .. }
-            | ReadError::NotFound(_)
-            | ReadError::NotYet(_)
-            | ReadError::TooMuch(_) => Self::Usage(error.to_string()),
+            ReadError::Invalid { field, what } => {
+                Self::Usage(format!("{}: {}", option_of(field), in_options(&what)))
+            }
+            ReadError::NotFound(_) | ReadError::NotYet(_) | ReadError::TooMuch(_) => {
+                Self::Usage(error.to_string())
+            }
             ReadError::GivenUp | ReadError::Unreadable(_) => Self::Failed(error.to_string()),
         }
     }

@@ -280,7 +280,10 @@ async fn a_wrong_command_line_says_what_would_be_right() {
             vec!["usage", "--data", path, "--time-zone", "Mars/Olympus"],
             "IANA",
         ),
-        (vec!["usage", "--data", path, "--max-rows", "0"], "max_rows"),
+        (
+            vec!["usage", "--data", path, "--max-rows", "0"],
+            "--max-rows",
+        ),
         (
             vec!["calls", "--data", path, "--code", "BAD"],
             "UNAVAILABLE",

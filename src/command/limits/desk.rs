@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use crate::admin::{AdminError, StateFilter};
 use crate::command::administrator::{AdminClient, AdminProof, NoAnswer, answered};
 use crate::command::control::OpenedStore;
+use crate::command::nothing_done::NothingDone;
 use crate::grpc::{admin, v1};
 use crate::limits::Now;
 
@@ -19,10 +20,7 @@ pub(super) enum LimitDesk {
 
 impl From<AdminError> for NoAnswer {
     fn from(error: AdminError) -> Self {
-        match error.blames_request() {
-            true => Self::Usage(error.to_string()),
-            false => Self::Failed(error.to_string()),
-        }
+        NothingDone::from(error).into()
     }
 }
 

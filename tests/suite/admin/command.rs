@@ -215,7 +215,7 @@ fn a_key_that_cannot_be_made_leaves_no_store_behind() {
     ];
     for (arguments, why) in [
         (nobodys, "there is no account `nobody`"),
-        (too_long, "key.display_name"),
+        (too_long, "--name: "),
         (nowhere, "cannot be made"),
     ] {
         let failed = keys_command(&data, arguments).output().unwrap();

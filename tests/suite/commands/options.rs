@@ -19,6 +19,59 @@ async fn data() -> String {
 }
 
 #[tokio::test]
+async fn options_are_named_as_they_were_typed() {
+    let data = data().await;
+    for (words, told) in [
+        (&["export", "--since", "1h"][..], "--since 1h: "),
+        (
+            &["export", "--since", "2026-02-01", "--until", "2026-01-01"],
+            "--until: it is not after --since",
+        ),
+        (&["export", "--since", "3h", "--until", "0h"], "--until: "),
+        (&["usage", "--by", "caller", "--require-latency"], "--by: "),
+        (
+            &["usage", "--account", "a", "--require-latency"],
+            "--account: ",
+        ),
+        (&["usage", "--by", "team,team"], "--by: "),
+        (&["usage", "--max-rows", "0"], "--max-rows: "),
+        (
+            &["usage", "--since", "1h", "--until", "3h"],
+            "--until: it is before --since",
+        ),
+        (&["calls", "--trace", "7"], "--trace: "),
+        (&["calls", "7"], "CALL_ID: "),
+        (&["keys", "create", "--caller", "nobody"], "--caller: "),
+        (
+            &[
+                "keys",
+                "create",
+                "--caller",
+                "ops",
+                "--name",
+                &"n".repeat(1_000),
+            ],
+            "--name: ",
+        ),
+    ] {
+        let done = run(&[words, &["--data", &data]].concat()).await;
+
+        assert_eq!(done.code, Some(2), "{words:?}: {done:?}");
+        assert!(done.err.starts_with(told), "{words:?}: {done:?}");
+        for field in [
+            "start_time",
+            "end_time",
+            "group_by",
+            "filter.",
+            "require_latency",
+            "0 stands",
+        ] {
+            assert!(!done.err.contains(field), "{words:?}: {done:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_key_that_would_end_at_once_or_after_all_times_is_refused() {
     let data = data().await;
     let create = [
