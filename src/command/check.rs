@@ -62,14 +62,14 @@ impl CheckArguments {
         };
         let text = match read {
             Ok(text) => text,
-            Err(error) => return Ok(broken(&name, &[check::unreadable(&error)])),
+            Err(error) => return Ok(broken(&[check::unreadable(&name, &error)])),
         };
         if self.live {
             return in_runtime(self.check_live(name, text, overrides, is_stdin));
         }
-        let config = match check::checked(&text, !self.no_secrets, &overrides) {
+        let config = match check::checked(&name, &text, !self.no_secrets, &overrides) {
             Ok(config) => config,
-            Err(mistakes) => return Ok(broken(&name, &mistakes)),
+            Err(mistakes) => return Ok(broken(&mistakes)),
         };
         let mut out = io::stdout();
         let written = match self.hash {
@@ -109,7 +109,7 @@ impl CheckArguments {
         );
         let judged = match judged {
             Ok(judged) => judged,
-            Err(unusable) => return Ok(broken(&name, &check::mistakes(unusable))),
+            Err(unusable) => return Ok(broken(&check::mistakes(&name, unusable))),
         };
         let live = LiveCheck {
             targets: self.target,
@@ -122,8 +122,8 @@ impl CheckArguments {
 }
 
 /// Tells the mistakes of a configuration.
-fn broken(name: &str, mistakes: &[String]) -> ExitCode {
+fn broken(mistakes: &[String]) -> ExitCode {
     // There is nobody else to tell that nobody can be told.
-    let _ = check::write_mistakes(name, mistakes, &mut io::stderr());
+    let _ = check::write_mistakes(mistakes, &mut io::stderr());
     ExitCode::from(BROKEN)
 }

@@ -160,14 +160,10 @@ impl StoreArguments {
         let text = reading::configuration(&path).map_err(|error: io::Error| {
             format!("`{name}` cannot be read: {}", reading::why(&error))
         })?;
-        let config = check::checked_with_prices(&text, &overrides).map_err(|mistakes| {
-            let lines: Vec<_> = mistakes
-                .iter()
-                .map(|line| format!("{name}:{line}"))
-                .collect();
+        let config = check::checked_with_prices(&name, &text, &overrides).map_err(|mistakes| {
             format!(
-                "{}\ncorrect the file, or name the data directory with --data",
-                lines.join("\n")
+                "{}\ncorrect that, or name the data directory with --data",
+                mistakes.join("\n")
             )
         })?;
         Ok(Some((name, config)))

@@ -29,11 +29,11 @@ pub fn check(
 ) -> io::Result<ExitCode> {
     let name = path.display().to_string();
     let checked = reading::configuration(path)
-        .map_err(|error| vec![unreadable(&error)])
-        .and_then(|text| checked(&text, with_secrets, overrides));
+        .map_err(|error| vec![unreadable(&name, &error)])
+        .and_then(|text| checked(&name, &text, with_secrets, overrides));
     let written = match &checked {
         Ok(config) => summarize(config, out),
-        Err(mistakes) => write_mistakes(&name, mistakes, err),
+        Err(mistakes) => write_mistakes(mistakes, err),
     };
     let code = match checked {
         Ok(_) => ExitCode::SUCCESS,
@@ -48,25 +48,29 @@ pub fn check(
     }
 }
 
-/// Writes a line for each mistake of the configuration of this name.
+/// Writes a line for each mistake of a configuration.
 ///
 /// # Errors
 /// `err` cannot be written to.
-pub fn write_mistakes(name: &str, mistakes: &[String], err: &mut impl Write) -> io::Result<()> {
-    let lines = mistakes.iter().map(|mistake| format!("{name}:{mistake}\n"));
+pub fn write_mistakes(mistakes: &[String], err: &mut impl Write) -> io::Result<()> {
+    let lines = mistakes.iter().map(|mistake| format!("{mistake}\n"));
     err.write_all(lines.collect::<String>().as_bytes())
 }
 
-/// Why a configuration cannot be read, as a mistake of the whole.
-pub fn unreadable(error: &io::Error) -> String {
-    format!(" cannot be read: {}", reading::why(error))
+/// Why the configuration of this name cannot be read, as a mistake of the whole.
+pub fn unreadable(name: &str, error: &io::Error) -> String {
+    format!("{name}: cannot be read: {}", reading::why(error))
 }
 
 /// The configuration that a text says, with the prices in the file that it names; secrets and other files are not looked at.
 ///
 /// # Errors
-/// The mistakes, each without the name of the file.
-pub fn checked_with_prices(text: &str, overrides: &Overrides) -> Result<Config, Vec<String>> {
+/// The mistakes, each with its place in the file of this name.
+pub fn checked_with_prices(
+    name: &str,
+    text: &str,
+    overrides: &Overrides,
+) -> Result<Config, Vec<String>> {
     let unchecked = Surroundings::without_secrets(Some(SIMULATOR));
     let prices = toml::from_str::<toml::Table>(text).ok();
     let prices = prices
@@ -81,14 +85,17 @@ pub fn checked_with_prices(text: &str, overrides: &Overrides) -> Result<Config, 
         ..Surroundings::without_secrets(Some(SIMULATOR))
     };
     let judged = judge(text, &surroundings, overrides, None);
-    judged.map(|judged| judged.config).map_err(mistakes)
+    judged
+        .map(|judged| judged.config)
+        .map_err(|unusable| mistakes(name, unusable))
 }
 
 /// The configuration that a text says, or all its mistakes.
 ///
 /// # Errors
-/// The mistakes, each without the name of the file.
+/// The mistakes, each with its place in the file of this name.
 pub fn checked(
+    name: &str,
     text: &str,
     with_secrets: bool,
     overrides: &Overrides,
@@ -98,17 +105,20 @@ pub fn checked(
         false => Surroundings::without_secrets(Some(SIMULATOR)),
     };
     let judged = judge(text, &surroundings, overrides, None);
-    judged.map(|judged| judged.config).map_err(mistakes)
+    judged
+        .map(|judged| judged.config)
+        .map_err(|unusable| mistakes(name, unusable))
 }
 
-/// What keeps a configuration from being used, each without the name of the file.
-pub fn mistakes(unusable: UnusableConfiguration) -> Vec<String> {
+/// What keeps a configuration from being used, each with its place in the file of this name.
+pub fn mistakes(name: &str, unusable: UnusableConfiguration) -> Vec<String> {
     match unusable {
-        UnusableConfiguration::Mistakes(mistakes) => {
-            mistakes.iter().map(ToString::to_string).collect()
-        }
+        UnusableConfiguration::Mistakes(mistakes) => mistakes
+            .iter()
+            .map(|mistake| mistake.of_file(name))
+            .collect(),
         error @ (UnusableConfiguration::Transport(_) | UnusableConfiguration::Outbound(_)) => {
-            vec![format!(" {error}")]
+            vec![format!("{name}: {error}")]
         }
     }
 }

@@ -6,13 +6,16 @@ use std::fmt;
 use crate::error::advise;
 use crate::terminal;
 
+/// The place of what is not in the file.
+const BESIDE: usize = usize::MAX;
+
 /// The most mistakes that are listed. Of the others only the number is given.
 const MOST_LISTED: usize = 100;
 
 /// A mistake in a configuration file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {
-    /// Line in the file, from 1.
+    /// Line in the file, from 1; 0 for a variable of the environment.
     pub line: usize,
     /// Path in the file, such as `scenarios.general.targets[1]`; empty if it is not known.
     pub path: String,
@@ -30,11 +33,23 @@ impl fmt::Display for Mistake {
             what,
             remedy,
         } = self;
-        write!(f, "{line}: ")?;
+        if *line > 0 {
+            write!(f, "{line}: ")?;
+        }
         if !path.is_empty() {
             write!(f, "{path}: ")?;
         }
         write!(f, "{what}; {remedy}")
+    }
+}
+
+impl Mistake {
+    /// The mistake with its place, where the file has this name. What is wrong with the environment is at no place in it.
+    pub fn of_file(&self, name: &str) -> String {
+        match self.line {
+            0 => self.to_string(),
+            _ => format!("{name}:{self}"),
+        }
     }
 }
 
@@ -118,9 +133,12 @@ impl Notes {
         self.mistakes.borrow().len() >= MOST_LISTED
     }
 
-    /// The line in which a byte stands, from 1.
+    /// The line in which a byte stands, from 1; 0 if it is not in the file.
     fn line(&self, at: usize) -> usize {
-        self.lines.partition_point(|begin| *begin <= at)
+        match at {
+            BESIDE => 0,
+            _ => self.lines.partition_point(|begin| *begin <= at),
+        }
     }
 
     fn add(&self, at: usize, path: String, what: String, remedy: String) {
@@ -155,6 +173,15 @@ impl<'a> Location<'a> {
             path: String::new(),
             at: 0,
             notes,
+        }
+    }
+
+    /// A variable of the environment, which says something in place of the file.
+    pub(super) fn variable(&self, name: &str) -> Self {
+        Self {
+            path: name.to_owned(),
+            at: BESIDE,
+            notes: self.notes,
         }
     }
 

@@ -19,14 +19,11 @@ pub(super) const BEHIND_PROXY: &str = "behind-proxy";
 /// What all our variables begin with.
 const PREFIX: &str = "MODELWAY_";
 
-/// Variables that the service does not read: our examples of clients do, and `cargo run` sets those of `build.rs`.
-const OF_OTHERS: [&str; 5] = [
-    "MODELWAY_ADDRESS",
-    "MODELWAY_ADMIN_KEY",
-    "MODELWAY_API_KEY",
-    "MODELWAY_COMMIT",
-    "MODELWAY_RUSTC",
-];
+/// Variables of commands that ask a service, and of our examples of clients. The service does not read them.
+const OF_CLIENTS: [&str; 3] = ["MODELWAY_ADDRESS", "MODELWAY_API_KEY", "MODELWAY_ADMIN_KEY"];
+
+/// Variables that nobody sets by hand: `cargo run` has them from `build.rs`.
+const OF_BUILDS: [&str; 2] = ["MODELWAY_COMMIT", "MODELWAY_RUSTC"];
 
 /// The variables that are known.
 const KNOWN: [&str; 6] = [
@@ -82,8 +79,11 @@ impl Overrides {
     pub fn from_variables(variables: impl IntoIterator<Item = (String, OsString)>) -> Self {
         let mut read = Self::default();
         for (name, value) in variables {
-            let is_ours = name.starts_with(PREFIX) && !OF_OTHERS.contains(&&*name);
-            if !is_ours || is_of_service(&name, &value.to_string_lossy()) {
+            let is_of_others = OF_CLIENTS.contains(&&*name) || OF_BUILDS.contains(&&*name);
+            if !name.starts_with(PREFIX)
+                || is_of_others
+                || is_of_service(&name, &value.to_string_lossy())
+            {
                 continue;
             }
             read.variable(name, &value);
@@ -162,7 +162,7 @@ impl Overrides {
     /// Notes the mistakes of the environment. A variable from which the file takes a secret may have any name.
     pub(super) fn judge(&self, file: &str, root: &Location<'_>) {
         for WrongVariable { name, what, remedy } in self.wrong_beside(file) {
-            root.key("environment", 0).key(name, 0).wrong(*what, remedy);
+            root.variable(name).wrong(*what, remedy);
         }
     }
 
@@ -192,12 +192,13 @@ impl Overrides {
 fn advice(name: &str) -> String {
     let ending = |name: &'static str| name.trim_start_matches(PREFIX);
     let written = name.trim_start_matches(PREFIX);
-    match probably_meant(written, KNOWN.map(ending)) {
+    let known = KNOWN.into_iter().chain(OF_CLIENTS);
+    match probably_meant(written, known.clone().map(ending)) {
         Some(meant) => format!("did you mean `{PREFIX}{meant}`?"),
         None => format!(
             "use one of `{}`; everything else is set in the configuration file, such as the data directory with \
              `ledger.path`",
-            KNOWN.join("`, `")
+            known.collect::<Vec<_>>().join("`, `")
         ),
     }
 }
@@ -282,6 +283,8 @@ mod tests {
         ];
         assert_eq!(names, all);
         assert_eq!(wrong[0].remedy, "did you mean `MODELWAY_LISTEN`?");
+        let wrong = read(&[("MODELWAY_APIKEY", "x")]).wrong;
+        assert_eq!(wrong[0].remedy, "did you mean `MODELWAY_API_KEY`?");
     }
 
     #[test]
@@ -291,7 +294,13 @@ mod tests {
 
             let remedy = &wrong[0].remedy;
             assert!(!remedy.contains("did you mean"), "{name}: {remedy}");
-            for told in ["`MODELWAY_LOG`", "`ledger.path`"] {
+            for told in [
+                "`MODELWAY_LOG`",
+                "`MODELWAY_ADDRESS`",
+                "`MODELWAY_API_KEY`",
+                "`MODELWAY_ADMIN_KEY`",
+                "`ledger.path`",
+            ] {
                 assert!(remedy.contains(told), "{name}: {remedy}");
             }
         }

@@ -92,7 +92,7 @@ impl StartError {
 pub(super) fn lines(name: &str, mistakes: &Mistakes) -> String {
     let lines: Vec<_> = mistakes
         .iter()
-        .map(|mistake| format!("{name}:{mistake}"))
+        .map(|mistake| mistake.of_file(name))
         .collect();
     lines.join("\n")
 }

@@ -136,7 +136,12 @@ pub(super) fn first_mistakes(file: Option<&Path>, mistakes: &[ConfigurationMista
             what,
             remedy,
         } = mistake;
-        format!("{file}:{line}: {path}: {what}; {remedy}")
+        match (line, &**path) {
+            (0, "") => format!("{file}: {what}; {remedy}"),
+            // A variable of the environment is at no place in the file.
+            (0, _) => format!("{path}: {what}; {remedy}"),
+            _ => format!("{file}:{line}: {path}: {what}; {remedy}"),
+        }
     };
     let mut lines: Vec<_> = mistakes.iter().take(MOST_LOGGED).map(line).collect();
     if mistakes.len() > MOST_LOGGED {

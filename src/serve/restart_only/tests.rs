@@ -95,7 +95,7 @@ const UNSEEN: [(&str, &str); 4] = [
 
 fn restart_only(file: &Table) -> RestartOnly {
     let text = toml::to_string(file).unwrap();
-    let config = checked(&text, false, &Overrides::default());
+    let config = checked("file", &text, false, &Overrides::default());
     RestartOnly::of(
         &config.unwrap_or_else(|wrong| panic!("{wrong:?}: {text}")),
         true,

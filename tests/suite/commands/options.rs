@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::run;
-use crate::support::scratch;
+use crate::support::{program, scratch};
 
 /// A data directory with a store and an empty ledger.
 async fn data() -> String {
@@ -123,5 +123,30 @@ async fn a_file_for_a_secret_that_cannot_be_made_is_named_with_the_reason() {
             let told = format!("`{out}` cannot be made: {why}");
             assert!(done.err.contains(&told), "{command:?}: {done:?}");
         }
+    }
+}
+
+#[test]
+fn a_mistake_in_the_environment_is_at_no_place_in_the_file() {
+    let config = "[providers.p]\nsimulated = true\nwire_format = 'openai_chat'\n[models.'p/m']\n[scenarios.s]\ntargets = ['p/m']\n";
+    let config = scratch::file("modelway.toml", config).display().to_string();
+    for words in [
+        &["check", &config][..],
+        &["serve", "--config", &config],
+        &["keys", "list", "--config", &config],
+    ] {
+        let mut command = program();
+        command.args(words).env("MODELWAY_LISTN", "x");
+
+        let output = command.output().unwrap();
+
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{words:?}: {told}");
+        assert!(
+            told.starts_with(
+                "MODELWAY_LISTN: an unknown variable; did you mean `MODELWAY_LISTEN`?"
+            ),
+            "{words:?}: {told}"
+        );
     }
 }
