@@ -5,11 +5,13 @@ mod server;
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::{Args, Subcommand};
+use jiff::tz::TimeZone;
 
 use crate::audit::AuditEvent;
+use crate::calendar::unix_us;
 use crate::config::parse_long_duration;
 use crate::store::EventFilter;
 
@@ -17,6 +19,7 @@ use super::administrator::ServerArguments;
 use super::console::{in_runtime, print, shown};
 use super::control::StoreArguments;
 use super::nothing_done::NothingDone;
+use super::records::{moment, time};
 
 use self::server::asked;
 
@@ -34,9 +37,9 @@ pub(super) struct AuditArguments {
 enum AuditCommand {
     /// Lists events, the latest first.
     List {
-        /// Only events of this long ago and later, such as 7d.
-        #[arg(long, value_name = "TIME", value_parser = long_time)]
-        since: Option<Duration>,
+        /// Only events from then on: a time back, such as 24h or 7d, a date, or a moment such as 2026-11-28T10:30:00Z.
+        #[arg(long, value_name = "TIME", value_parser = since)]
+        since: Option<SystemTime>,
         /// Only events of this kind and id, such as key/KEY_ID.
         #[arg(long, value_name = "KIND/ID")]
         subject: Option<String>,
@@ -76,7 +79,7 @@ fn on_store(store: &StoreArguments, command: AuditCommand) -> Result<(), Nothing
             limit,
         } => {
             let filter = EventFilter {
-                from: since.and_then(|since| SystemTime::now().checked_sub(since)),
+                from: since,
                 subject,
                 ..EventFilter::default()
             };
@@ -134,6 +137,33 @@ fn listed(events: &[AuditEvent]) -> String {
     text
 }
 
-fn long_time(text: &str) -> Result<Duration, &'static str> {
-    parse_long_duration(text).ok_or("write a number and a unit, such as 24h or 7d")
+/// The moment that a text names. Dates begin in UTC.
+fn since(text: &str) -> Result<SystemTime, String> {
+    let now = SystemTime::now();
+    if let Some(back) = parse_long_duration(text) {
+        return Ok(now.checked_sub(back).unwrap_or(UNIX_EPOCH));
+    }
+    let text = time(text)?;
+    let micros = moment(&text, unix_us(now), &TimeZone::UTC).unwrap_or(0);
+    Ok(UNIX_EPOCH + Duration::from_micros(u64::try_from(micros).unwrap_or(0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_a_time_back_a_date_or_a_moment() {
+        let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
+
+        assert_eq!(since("2026-11-28"), Ok(at(1_795_824_000)));
+        assert_eq!(since("2026-11-28T10:30:00Z"), Ok(at(1_795_861_800)));
+        assert_eq!(since("1960-01-01"), Ok(UNIX_EPOCH));
+        let week = SystemTime::now() - Duration::from_secs(604_800);
+        for text in ["7d", "1w", "168h"] {
+            let behind = since(text).unwrap().duration_since(week).unwrap();
+            assert!(behind < Duration::from_secs(60), "{text}");
+        }
+        assert!(since("yesterday").unwrap_err().contains("2026-11-28"));
+    }
 }

@@ -75,6 +75,7 @@ impl CallsArguments {
             ..self.records.filter(unix_us(SystemTime::now()), 1)?
         };
         let found = found(files, &filter, self.limit)?;
+        self.records.tell_if_none(found.is_empty());
         Ok(match self.records.format {
             RowFormat::Json => {
                 let mut out = Vec::new();

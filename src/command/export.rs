@@ -15,7 +15,7 @@ use crate::ledger::read::interval;
 use super::console::print_error;
 use super::data::DataArguments;
 use super::nothing_done::NothingDone;
-use super::records::{ledger_in, moment, time, usd, zone};
+use super::records::{ledger_in, moment, tell_none, time, usd, zone};
 
 /// Exports are of whole hours, in microseconds.
 const HOUR: i64 = 3_600_000_000;
@@ -102,7 +102,12 @@ impl ExportArguments {
                         NothingDone::Failed(format!("standard output cannot be written: {error}"))
                     })?,
                 },
-                ExportPiece::Summary(summary) => print_error(summary_line(&summary)),
+                ExportPiece::Summary(summary) => {
+                    if let Some(account) = self.account.as_deref().filter(|_| summary.lines == 0) {
+                        tell_none("call of an account", account);
+                    }
+                    print_error(summary_line(&summary));
+                }
             }
             match rest {
                 Some(rest) => export = rest,

@@ -16,8 +16,9 @@ use crate::ledger::read::files::LedgerFiles;
 use crate::ledger::read::filter::CallFilter;
 use crate::ledger::read::interval;
 use crate::ledger::{Durability, Files, LedgerFile};
-use crate::terminal::shown;
+use crate::terminal::{self, shown};
 
+use super::console::print_error;
 use super::data::DataArguments;
 use super::nothing_done::NothingDone;
 
@@ -98,6 +99,13 @@ impl RecordsArguments {
         ledger_in(&self.data)
     }
 
+    /// Says so if there are none of the account that was named.
+    pub(super) fn tell_if_none(&self, are_none: bool) {
+        if let Some(account) = self.account.as_deref().filter(|_| are_none) {
+            tell_none("such call of an account", account);
+        }
+    }
+
     /// The calls that are asked for. `now` is in microseconds since 1970; times are rounded down to `step`.
     ///
     /// # Errors
@@ -125,6 +133,12 @@ impl RecordsArguments {
             ..CallFilter::default()
         })
     }
+}
+
+/// Says on standard error that nothing was found of this account or model. That is no failure, since it may have been idle.
+pub(super) fn tell_none(what: &str, id: &str) {
+    let text = format!("the ledger has no {what} `{id}` in this time; is the id right?");
+    print_error(terminal::shown(&text, &[]).into_owned());
 }
 
 /// The files of the ledger in the data directory.

@@ -93,6 +93,7 @@ impl UsageArguments {
         };
         let mut files = records.files()?;
         let groups = usage::query(&mut files, &Sight::All, &question)?;
+        records.tell_if_none(groups.iter().all(|group| group.sums.calls == 0));
         let (heads, rows) = rows(&question, &groups);
         Ok(match records.format {
             RowFormat::Table => table(&heads, &rows),

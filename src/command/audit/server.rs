@@ -28,7 +28,7 @@ pub(super) async fn asked(
             limit,
         } => {
             let filter = EventFilter {
-                from: since.and_then(|since| SystemTime::now().checked_sub(since)),
+                from: since,
                 subject,
                 ..EventFilter::default()
             };

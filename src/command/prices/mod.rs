@@ -17,7 +17,7 @@ use jiff::tz::TimeZone;
 use crate::admin::{MOST_PRICES, PricesWish, UnknownWish, WantedPrice};
 use crate::calendar::unix_us;
 use crate::config::{price_list, reading};
-use crate::grpc::admin;
+use crate::grpc::{admin, v1};
 use crate::ledger::{Durability, Ledger, Settings};
 use crate::limits::Now;
 use crate::money::{Price, Rates};
@@ -197,6 +197,7 @@ fn on_store(
             model,
             dry_run,
         } => {
+            let asked = model.clone();
             let wish = UnknownWish {
                 from: moment("--since", &since).map_err(NothingDone::Usage)?,
                 until: until
@@ -228,7 +229,7 @@ fn on_store(
                 Ok(ExitCode::SUCCESS)
             });
             closed.map_err(NothingDone::Failed)?;
-            tell(unknown(&admin::priced(&done?), dry_run), dry_run)?;
+            tell_unknown(&admin::priced(&done?), asked.as_deref(), dry_run)?;
         }
         // It needs no store, or creates it.
         PricesCommand::Import { .. } | PricesCommand::Put { .. } => {}
@@ -242,6 +243,21 @@ fn tell(text: String, dry_run: bool) -> Result<(), Unwritten> {
         true => print(text),
         false => print_change(text),
     }
+}
+
+/// Tells what became known of costs, of this model if one was named.
+fn tell_unknown(
+    done: &v1::PriceUnknownResponse,
+    model: Option<&str>,
+    dry_run: bool,
+) -> Result<(), Unwritten> {
+    if let Some(model) = model
+        && done.attempts == 0
+        && done.still_unknown == 0
+    {
+        records::tell_none("attempt whose cost was unknown of a model", model);
+    }
+    tell(unknown(done, dry_run), dry_run)
 }
 
 /// The text of a file, within the bounds of a configuration.

@@ -7,8 +7,8 @@ use crate::command::administrator::{AdminClient, AdminProof, NoAnswer, answered}
 use crate::command::console::print;
 use crate::grpc::{admin, answer, v1};
 
-use super::lines::{ended, table_of, unknown};
-use super::{PricesCommand, moment, prices_in, tell};
+use super::lines::{ended, table_of};
+use super::{PricesCommand, moment, prices_in, tell, tell_unknown};
 
 /// Has the service do what the command says.
 pub(super) async fn asked(
@@ -57,6 +57,7 @@ pub(super) async fn asked(
                 let moment = moment(option, text).map_err(NoAnswer::Usage)?;
                 Ok::<_, NoAnswer>(answer::timestamp(moment))
             };
+            let asked = model.clone();
             let request = v1::PriceUnknownRequest {
                 start_time: Some(at("--since", &since)?),
                 end_time: until.map(|until| at("--until", &until)).transpose()?,
@@ -66,7 +67,7 @@ pub(super) async fn asked(
             };
             // It works through the ledger, however long that takes.
             let done = client.price_unknown(proof.with(request)).await?;
-            tell(unknown(&done.into_inner(), dry_run), dry_run)?;
+            tell_unknown(&done.into_inner(), asked.as_deref(), dry_run)?;
         }
         // It needs no service.
         PricesCommand::Import { .. } => {}

@@ -150,3 +150,49 @@ fn a_mistake_in_the_environment_is_at_no_place_in_the_file() {
         );
     }
 }
+
+#[tokio::test]
+async fn of_an_account_or_a_model_that_the_ledger_does_not_know_it_is_said_so() {
+    let data = data().await;
+    for (words, told) in [
+        (
+            &["usage", "--account", "typo"][..],
+            "no such call of an account `typo`",
+        ),
+        (
+            &["calls", "--account", "typo"],
+            "no such call of an account `typo`",
+        ),
+        (
+            &["export", "--since", "3h", "--account", "typo"],
+            "no call of an account `typo`",
+        ),
+        (
+            &["prices", "price-unknown", "--since", "1h", "--model", "zz"],
+            "unknown of a model `zz`",
+        ),
+    ] {
+        let done = run(&[words, &["--data", &data]].concat()).await;
+
+        // It may have been deleted.
+        assert_eq!(done.code, Some(0), "{words:?}: {done:?}");
+        assert!(done.err.contains(told), "{words:?}: {done:?}");
+    }
+    let done = run(&["usage", "--data", &data]).await;
+    assert_eq!((done.code, done.err.as_str()), (Some(0), ""), "{done:?}");
+}
+
+#[tokio::test]
+async fn the_audit_record_is_listed_from_a_date_on() {
+    let data = data().await;
+    for (since, is_listed) in [("2026-01-01", true), ("9998-01-01", false), ("1d", true)] {
+        let done = run(&["audit", "list", "--since", since, "--data", &data]).await;
+
+        assert_eq!(done.code, Some(0), "{since}: {done:?}");
+        assert_eq!(
+            done.out.contains("key.create"),
+            is_listed,
+            "{since}: {done:?}"
+        );
+    }
+}
