@@ -7,7 +7,7 @@ use crate::check::Faults;
 use crate::error::{Error, Violation};
 use crate::identity::directory::Directory;
 use crate::identity::directory::complaints::{DirectoryMistake, MistakenRecord};
-use crate::identity::record::{AccountRecord, CallsUnderWay};
+use crate::identity::record::{AccountRecord, CallsUnderWay, Nameable};
 use crate::store::{KEPT_IN, StoreChange, StoreError, StoredAccount};
 
 use super::error::AdminError;
@@ -52,9 +52,9 @@ impl Administration {
         let (stored, objects) = self.store.read(|reading| {
             Ok::<_, StoreError>((reading.accounts()?, StoreObjects::read(reading)?))
         })?;
-        let directory = current(&file, &objects)?;
+        let directory = self.current(by, &file, &objects)?;
         if let Some(top) = top
-            && directory.account(top).is_none()
+            && !by.sees(top, &directory)
         {
             return Err(AdminError::no("account", top));
         }
@@ -104,9 +104,15 @@ impl Administration {
         account.kept_in = KEPT_IN.to_owned();
         self.changed(|| {
             let file = self.file();
-            refuse_of_file(&file, &account.id)?;
             self.store.change(|writing| {
                 let before = StoreObjects::read(writing)?;
+                let had = self.current(by, &file, &before)?;
+                let is_hidden = |id: &str| had.account(id).is_some() && !by.sees(id, &had);
+                let parent = account.parent.as_deref();
+                if is_hidden(&account.id) || parent.is_some_and(is_hidden) {
+                    return Err(outside(&account.id));
+                }
+                refuse_of_file(&file, &account.id)?;
                 let existing = writing.account(&account.id)?;
                 check_version(&account.id, existing.as_ref(), version)?;
                 if let Some(existing) = &existing {
@@ -117,7 +123,6 @@ impl Administration {
                     }
                     account.closed = existing.account.closed;
                 }
-                let had = current(&file, &before)?;
                 if existing.is_some() && !by.rules(&account.id, &had) {
                     return Err(outside(&account.id));
                 }
@@ -125,8 +130,13 @@ impl Administration {
                 after.accounts.retain(|other| other.id != account.id);
                 after.accounts.push(account.clone());
                 let position = file.settings.accounts.len() + after.accounts.len() - 1;
-                let place = Some((MistakenRecord::Account(position), "account"));
-                let has = judged(&file, &after, place)?;
+                let nameable = by.nameable(&had);
+                let place = JudgedRecord {
+                    record: MistakenRecord::Account(position),
+                    message: "account",
+                    nameable: nameable.as_ref(),
+                };
+                let has = judged(&file, &after, Some(place))?;
                 if !by.rules(&account.id, &has) {
                     return Err(outside(&account.id));
                 }
@@ -172,11 +182,13 @@ impl Administration {
         all(faults)?;
         self.changed(|| {
             let file = self.file();
-            refuse_of_file(&file, id)?;
             self.store.change(|writing| {
-                let directory = current(&file, &StoreObjects::read(writing)?)?;
+                let directory = self.current(by, &file, &StoreObjects::read(writing)?)?;
+                if !by.sees(id, &directory) {
+                    return Err(AdminError::no("account", id));
+                }
+                refuse_of_file(&file, id)?;
                 let existing = writing.account(id)?;
-                let existing = existing.filter(|_| by.sees(id, &directory));
                 let existing = existing.ok_or_else(|| AdminError::no("account", id))?;
                 if !by.rules(id, &directory) {
                     return Err(outside(id));
@@ -204,6 +216,28 @@ impl Administration {
     }
 }
 
+impl Administration {
+    /// The directory as it is, which has no mistakes unless another process has made one.
+    pub(super) fn current(
+        &self,
+        by: &Administrator,
+        file: &FileObjects,
+        objects: &StoreObjects,
+    ) -> Result<Directory, AdminError> {
+        judged(file, objects, None).map_err(|error| {
+            // The mistakes may be those of accounts that an administrator of a part does not see.
+            match by.has_no_bounds(&self.identities.directory()) {
+                true => error,
+                false => AdminError::Impossible(
+                    "accounts and keys of the control store do not fit those of the configuration file, so nothing can be \
+                     changed; whoever administers the whole service finds the mistakes in its log"
+                        .to_owned(),
+                ),
+            }
+        })
+    }
+}
+
 /// Whether an account is `top` or stands below it.
 pub(super) fn is_below(directory: &Directory, id: &str, top: &str) -> bool {
     let Some(account) = directory.account(id) else {
@@ -218,18 +252,26 @@ pub(super) fn is_below(directory: &Directory, id: &str, top: &str) -> bool {
     above.into_iter().flatten().any(|id| **id == *top)
 }
 
-/// The directory as it is, which has no mistakes unless another process has made one.
-pub(super) fn current(file: &FileObjects, objects: &StoreObjects) -> Result<Directory, AdminError> {
-    judged(file, objects, None)
+/// Whose change is judged.
+#[derive(Clone, Copy)]
+pub(super) struct JudgedRecord<'c> {
+    /// The record that is changed.
+    pub(super) record: MistakenRecord,
+    /// The message that describes it.
+    pub(super) message: &'c str,
+    /// The accounts that messages may name; `None` for all.
+    pub(super) nameable: Option<&'c Nameable>,
 }
 
-/// The directory that a change leads to. Mistakes in the changed record are faults of the request; a mistake in another record forbids the change.
+/// The directory that a change leads to. Mistakes in the changed record are faults of the request; a mistake in another
+/// record forbids the change.
 pub(super) fn judged(
     file: &FileObjects,
     objects: &StoreObjects,
-    changed: Option<(MistakenRecord, &str)>,
+    changed: Option<JudgedRecord<'_>>,
 ) -> Result<Directory, AdminError> {
-    file.directory(objects).map_err(|mistakes| {
+    let nameable = changed.and_then(|changed| changed.nameable);
+    file.directory(objects, nameable).map_err(|mistakes| {
         let mut violations = Vec::new();
         let mut others = Vec::new();
         for DirectoryMistake {
@@ -240,8 +282,8 @@ pub(super) fn judged(
         } in mistakes
         {
             match changed {
-                Some((place, message)) if place == record => violations.push(Violation {
-                    field: format!("{message}.{field}"),
+                Some(changed) if changed.record == record => violations.push(Violation {
+                    field: format!("{}.{field}", changed.message),
                     what: format!("{what}; {remedy}"),
                 }),
                 Some(_) | None => {

@@ -3,7 +3,6 @@
 use crate::audit::AuditEvent;
 use crate::store::{EventFilter, StoreError};
 
-use super::accounts::current;
 use super::error::AdminError;
 use super::rights::Administrator;
 use super::{Administration, StoreObjects};
@@ -34,7 +33,7 @@ impl Administration {
             let objects = StoreObjects::read(reading)?;
             Ok::<_, StoreError>((objects, reading.events(filter, size + 1)?))
         })?;
-        if !by.has_no_bounds(&current(&file, &objects)?) {
+        if !by.has_no_bounds(&self.current(by, &file, &objects)?) {
             return Err(AdminError::Denied(
                 "reading the audit record, which tells of all accounts".to_owned(),
             ));

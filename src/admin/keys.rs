@@ -8,13 +8,14 @@ use secrecy::SecretString;
 
 use crate::audit::{AuditDraft, Subject};
 use crate::check::Faults;
+use crate::error::excerpt;
 use crate::identity::Scope;
 use crate::identity::directory::{Directory, KeyState};
 use crate::identity::key::KeyHash;
 use crate::identity::record::{CallsUnderWay, KeyRecord};
 use crate::store::{StoreChange, StoreError, StoreWriting, StoredKey};
 
-use super::accounts::{all, current, is_below, outside};
+use super::accounts::{all, is_below};
 use super::error::AdminError;
 use super::fields::check_comment;
 use super::rights::Administrator;
@@ -100,9 +101,9 @@ impl Administration {
         })?;
         // The store lags up to a minute behind what this process has seen.
         let seen = self.uses();
-        let directory = current(&file, &objects)?;
+        let directory = self.current(by, &file, &objects)?;
         if let Some(id) = account
-            && directory.account(id).is_none()
+            && !by.sees(id, &directory)
         {
             return Err(AdminError::no("account", id));
         }
@@ -165,7 +166,7 @@ impl Administration {
         self.changed(|| {
             let file = self.file();
             self.store.change(|writing| {
-                let had = current(&file, &StoreObjects::read(writing)?)?;
+                let had = self.current(by, &file, &StoreObjects::read(writing)?)?;
                 let old = own_key(by, &file, writing, &had, &id)?;
                 let listed = |stored| ListedKey {
                     stored,
@@ -206,7 +207,10 @@ fn own_key(
     let found = writing.key(id)?.ok_or_else(|| AdminError::no("key", id))?;
     match by.sees(&found.key.account, directory) {
         true => Ok(found),
-        false => Err(outside(&found.key.account)),
+        false => Err(AdminError::Denied(format!(
+            "changing the key `{}`, whose account is not below its own",
+            excerpt(id)
+        ))),
     }
 }
 

@@ -17,7 +17,7 @@ use crate::limits::{
 };
 use crate::store::{StoreChange, StoreError, StoreReading, StoredLimit};
 
-use super::accounts::{all, current};
+use super::accounts::all;
 use super::error::AdminError;
 use super::fields::check_comment;
 use super::rights::Administrator;
@@ -77,15 +77,14 @@ impl Administration {
             let objects = StoreObjects::read(reading)?;
             Ok::<_, StoreError>((objects, reading.limits()?))
         })?;
-        let directory = current(&self.file(), &objects)?;
+        let directory = self.current(by, &self.file(), &objects)?;
         let ground = self.book.ground();
         let versions: Vec<_> = stored
             .iter()
             .map(|stored| (Arc::clone(&stored.record.limit.id), stored.version))
             .collect();
         let records: Vec<_> = stored.into_iter().map(|stored| stored.record).collect();
-        let limits = holding(&ground, &records, &directory);
-        let limits = limits.map_err(|conflict| AdminError::Impossible(conflict.to_string()))?;
+        let limits = self.holding(by, &ground, &records, &directory)?;
         let mut listed: Vec<_> = limits
             .into_iter()
             .filter(|limit| sees(by, limit, &directory))
@@ -129,14 +128,20 @@ impl Administration {
         self.changed(|| {
             let ground = self.priced(&self.book.ground());
             self.store.change(|writing| {
-                self.refuse_limit_of_file(&id)?;
+                let directory = self.current(by, &self.file(), &StoreObjects::read(writing)?)?;
                 let existing = writing.limit(&id)?;
+                let stored = existing.as_ref().map(|existing| &existing.record.limit);
+                if is_hidden(by, stored.or_else(|| of_file(&ground, &id)), &directory)
+                    || reaches_out(by, &record.limit, &directory)
+                {
+                    return Err(outside(&id));
+                }
+                refuse_limit_of_file(&ground, &id)?;
                 check_version(&id, existing.as_ref(), version)?;
-                let directory = current(&self.file(), &StoreObjects::read(writing)?)?;
                 let held = writing.limits()?.into_iter().map(|stored| stored.record);
                 let held: Vec<_> = held.collect();
-                let (before, others): (Vec<_>, Vec<_>) = holding(&ground, &held, &directory)
-                    .map_err(|conflict| AdminError::Impossible(conflict.to_string()))?
+                let (before, others): (Vec<_>, Vec<_>) = self
+                    .holding(by, &ground, &held, &directory)?
                     .into_iter()
                     .partition(|limit| limit.id == id);
                 if let Some(before) = before.first()
@@ -198,13 +203,16 @@ impl Administration {
         all(faults)?;
         self.changed(|| {
             self.store.change(|writing| {
+                let directory = self.current(by, &self.file(), &StoreObjects::read(writing)?)?;
                 let existing = writing.limit(id)?;
                 // One that stands in both is removed from the store.
                 let Some(existing) = existing else {
-                    self.refuse_limit_of_file(id)?;
+                    let ground = self.book.ground();
+                    if !is_hidden(by, of_file(&ground, id), &directory) {
+                        refuse_limit_of_file(&ground, id)?;
+                    }
                     return Err(AdminError::no("limit", id));
                 };
-                let directory = current(&self.file(), &StoreObjects::read(writing)?)?;
                 check_reach(by, &existing.record.limit, &directory)?;
                 writing.delete_limit(id)?;
                 let subject = Subject::new("limit", id);
@@ -237,18 +245,54 @@ impl Administration {
         ground
     }
 
-    fn refuse_limit_of_file(&self, id: &str) -> Result<(), AdminError> {
-        let ground = self.book.ground();
-        match ground.limits.iter().any(|limit| *limit.id == *id) {
-            false => Ok(()),
-            true => Err(AdminError::read_only(
-                "limit",
-                id,
-                &ground.file,
-                "in `[[limits]]`",
-            )),
-        }
+    /// The limits of the file and these of the store, which hold together unless another process has changed the store.
+    fn holding(
+        &self,
+        by: &Administrator,
+        ground: &LimitGround,
+        records: &[LimitRecord],
+        directory: &Directory,
+    ) -> Result<Vec<Limit>, AdminError> {
+        holding(ground, records, directory).map_err(|conflict| {
+            // The limits that conflict may be some that an administrator of a part does not see.
+            AdminError::Impossible(match by.has_no_bounds(directory) {
+                true => conflict.to_string(),
+                false => "limits of the control store do not fit those of the configuration file, so nothing can be changed; \
+                          whoever administers the whole service finds the conflict in its log"
+                    .to_owned(),
+            })
+        })
     }
+}
+
+/// The limit of this id in the configuration file.
+fn of_file<'g>(ground: &'g LimitGround, id: &str) -> Option<&'g Limit> {
+    ground.limits.iter().find(|limit| *limit.id == *id)
+}
+
+fn refuse_limit_of_file(ground: &LimitGround, id: &str) -> Result<(), AdminError> {
+    match of_file(ground, id) {
+        None => Ok(()),
+        Some(_) => Err(AdminError::read_only(
+            "limit",
+            id,
+            &ground.file,
+            "in `[[limits]]`",
+        )),
+    }
+}
+
+/// Whether there is such a limit, and this administrator may not see it.
+fn is_hidden(by: &Administrator, limit: Option<&Limit>, directory: &Directory) -> bool {
+    limit.is_some_and(|limit| !sees(by, limit, directory))
+}
+
+/// Whether a limit would be on accounts that are there and that this administrator may not change. What is wrong with such a
+/// limit is not told, since that would tell of those accounts.
+fn reaches_out(by: &Administrator, limit: &Limit, directory: &Directory) -> bool {
+    let accounts = &limit.matching.accounts;
+    let is_elsewhere = |id: &Arc<str>| directory.account(id).is_some() && !by.rules(id, directory);
+    !by.has_no_bounds(directory) && (accounts.is_empty() || accounts.iter().any(is_elsewhere))
 }
 
 /// Whether a limit is this administrator's to see: it is on nothing but accounts that they administer.

@@ -3,7 +3,7 @@
 use crate::identity::directory::Directory;
 use crate::identity::directory::complaints::DirectoryMistake;
 use crate::identity::directory::numbers::AccountNumbers;
-use crate::identity::record::{AccountRecord, KeyRecord};
+use crate::identity::record::{AccountRecord, KeyRecord, Nameable};
 use crate::identity::settings::Settings;
 use crate::store::{StoreError, StoreReading};
 
@@ -40,16 +40,17 @@ impl StoreObjects {
 }
 
 impl FileObjects {
-    /// The directory of these objects and those of the store.
+    /// The directory of these objects and those of the store. Mistakes name only these other accounts, if they are given.
     ///
     /// # Errors
     /// Every mistake. The positions in them count the accounts and keys of the file first.
     pub(super) fn directory(
         &self,
         store: &StoreObjects,
+        nameable: Option<&Nameable>,
     ) -> Result<Directory, Vec<DirectoryMistake>> {
         let (previous, numbers) = (Directory::default(), AccountNumbers::default());
         self.settings
-            .directory(&store.accounts, &store.keys, &previous, &numbers)
+            .directory(&store.accounts, &store.keys, &previous, &numbers, nameable)
     }
 }

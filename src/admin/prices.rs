@@ -17,7 +17,7 @@ use crate::ledger::{PricedTime, has_known_cost};
 use crate::money::{Price, PriceVersion, Validity};
 use crate::store::{StoreChange, StoredPrice};
 
-use super::accounts::{all, current};
+use super::accounts::all;
 use super::error::AdminError;
 use super::fields::check_comment;
 use super::rights::Administrator;
@@ -103,7 +103,7 @@ impl Administration {
         check(wish)?;
         let file = self.prices.file();
         let before = self.store.read(|reading| {
-            by.check_rules_all(&current(&self.file(), &StoreObjects::read(reading)?)?)?;
+            by.check_rules_all(&self.current(by, &self.file(), &StoreObjects::read(reading)?)?)?;
             Ok::<_, AdminError>(reading.prices()?)
         })?;
         let planned = succession(&file, &before, &wish.prices, now)?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::audit::Actor;
 use crate::identity::directory::{AccountEntry, Directory};
 use crate::identity::key::KeyKind;
-use crate::identity::record::AccountKind;
+use crate::identity::record::{AccountKind, Nameable};
 use crate::identity::{Action, Identity, Scope};
 
 use super::error::AdminError;
@@ -93,6 +93,13 @@ impl Administrator {
                 .account(id)
                 .is_some_and(|account| is_within(account, top)),
         }
+    }
+
+    /// The accounts that messages to them may name; `None` for all.
+    pub(super) fn nameable(&self, directory: &Directory) -> Option<Nameable> {
+        let ids = directory.accounts().map(|(id, _)| id);
+        let seen = ids.filter(|id| self.sees(id, directory)).cloned();
+        (!self.has_no_bounds(directory)).then(|| seen.collect())
     }
 
     /// Whether an account is theirs to change: it stands below that which they administer.

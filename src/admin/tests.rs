@@ -1,5 +1,7 @@
 //! What administrators can do and what not, on a store of its own directory.
 
+mod seen;
+
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;

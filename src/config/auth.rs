@@ -150,6 +150,7 @@ fn finished(
         anonymous: settings.anonymous.as_deref(),
         reads_certificates: settings.certificates == CertificateRole::Identity,
         pattern: settings.pattern.as_ref(),
+        nameable: None,
     };
     let built = Directory::build(&records, &Directory::default(), &AccountNumbers::default());
     for mistake in built.err().unwrap_or_default() {

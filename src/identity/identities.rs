@@ -196,6 +196,7 @@ impl Identities {
             &sources.keys_in_store,
             &before,
             &self.numbers,
+            None,
         )
     }
 
@@ -222,6 +223,7 @@ impl Identities {
             &next.keys_in_store,
             &before,
             &self.numbers,
+            None,
         )?;
         let directory = Arc::new(directory);
         let mut issuers = self.issuers();

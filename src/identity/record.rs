@@ -1,5 +1,7 @@
 //! What is known of accounts and keys, wherever it is kept? A record for each, from the configuration file or the store.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::key::{KeyHash, KeyKind};
@@ -128,4 +130,16 @@ pub struct DirectoryRecords<'r> {
     pub reads_certificates: bool,
     /// Where a caller's id stands in the names of certificates.
     pub pattern: Option<&'r NamePattern>,
+    /// The accounts that may be named to whoever reads about mistakes; `None` for all.
+    pub nameable: Option<&'r Nameable>,
 }
+
+impl DirectoryRecords<'_> {
+    /// Whether the account of this id may be named to whoever reads about mistakes.
+    pub(super) fn may_name(&self, id: &str) -> bool {
+        self.nameable.is_none_or(|nameable| nameable.contains(id))
+    }
+}
+
+/// Ids of the accounts that may be named to somebody.
+pub type Nameable = BTreeSet<Arc<str>>;

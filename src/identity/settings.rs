@@ -8,7 +8,7 @@ use super::directory::numbers::AccountNumbers;
 use super::issuers::IssuerSettings;
 use super::key::KeyKind;
 use super::pattern::NamePattern;
-use super::record::{AccountRecord, DirectoryRecords, KeyRecord};
+use super::record::{AccountRecord, DirectoryRecords, KeyRecord, Nameable};
 
 /// Who may call, and how callers prove who they are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -71,7 +71,8 @@ impl Settings {
         scopes.any(|scope| scope.action.kind() == KeyKind::Administration)
     }
 
-    /// The directory of the accounts and keys that the configuration names, and of those in the store.
+    /// The directory of the accounts and keys that the configuration names, and of those in the store. Mistakes name only
+    /// these other accounts, if they are given.
     ///
     /// # Errors
     /// Every mistake in the records. Their positions count those of the configuration first.
@@ -81,6 +82,7 @@ impl Settings {
         keys_in_store: &[KeyRecord],
         previous: &Directory,
         numbers: &AccountNumbers,
+        nameable: Option<&Nameable>,
     ) -> Result<Directory, Vec<DirectoryMistake>> {
         let accounts = [&self.accounts, accounts_in_store].concat();
         let keys = [&self.keys, keys_in_store].concat();
@@ -90,6 +92,7 @@ impl Settings {
             anonymous: self.anonymous.as_deref(),
             reads_certificates: self.certificates == CertificateRole::Identity,
             pattern: self.pattern.as_ref(),
+            nameable,
         };
         Directory::build(&records, previous, numbers)
     }

@@ -14,7 +14,7 @@ use crate::identity::key::{KeyKind, NewKey};
 use crate::identity::record::KeyRecord;
 use crate::store::{KEPT_IN, StoreChange, StoredKey};
 
-use super::super::accounts::{all, current, judged};
+use super::super::accounts::{JudgedRecord, all, judged};
 use super::super::error::AdminError;
 use super::super::fields::{check_comment, check_name};
 use super::super::rights::Administrator;
@@ -71,7 +71,7 @@ impl Administration {
         let kind = kinds.first().copied();
             self.store.change(|writing| {
                 let objects = StoreObjects::read(writing)?;
-                let had = current(&file, &objects)?;
+                let had = self.current(by, &file, &objects)?;
                 let entry = had.account(&account);
                 let entry = entry.filter(|_| by.sees(&account, &had)).ok_or_else(|| {
                     let known = had.accounts().map(|(id, _)| &**id);
@@ -101,7 +101,7 @@ impl Administration {
                     },
                     now,
                 )?;
-                self.check_new(by, &file, &objects, &had, &stored, "key")?;
+                check_new(by, &file, &objects, &had, &stored.key)?;
                 writing.put_key(&stored)?;
                 let event = event(by, "key.create", &stored, now);
                 let event = event.after(&KeyView::from(&stored)).because(&comment);
@@ -138,7 +138,7 @@ impl Administration {
         all(faults)?;
             self.store.change(|writing| {
                 let objects = StoreObjects::read(writing)?;
-                let had = current(&file, &objects)?;
+                let had = self.current(by, &file, &objects)?;
                 let old = own_key(by, &file, writing, &had, &id)?;
                 let is_closed = |account: &str| {
                     had.account(account).is_some_and(|entry| entry.closed.is_some())
@@ -169,7 +169,7 @@ impl Administration {
                     },
                     now,
                 )?;
-                self.check_new(by, &file, &objects, &had, &new, "key")?;
+                check_new(by, &file, &objects, &had, &new.key)?;
                 let mut replaced = old.clone();
                 replaced.key.rotated_until = Some(now + overlap);
                 replaced.replaced_by = Some(new.key.id.clone());
@@ -183,24 +183,26 @@ impl Administration {
             })
         })
     }
+}
 
-    /// Checks what the directory would be with a new key, and that this administrator may hand it out.
-    fn check_new(
-        &self,
-        by: &Administrator,
-        file: &FileObjects,
-        objects: &StoreObjects,
-        had: &Directory,
-        new: &StoredKey,
-        message: &str,
-    ) -> Result<(), AdminError> {
-        let mut after = objects.clone();
-        after.keys.push(new.key.clone());
-        let position = file.settings.keys.len() + after.keys.len() - 1;
-        let place = Some((MistakenRecord::Key(position), message));
-        let has = judged(file, &after, place)?;
-        by.check_gains(had, &has)
-    }
+/// Checks what the directory would be with a new key, and that this administrator may hand it out.
+fn check_new(
+    by: &Administrator,
+    file: &FileObjects,
+    objects: &StoreObjects,
+    had: &Directory,
+    new: &KeyRecord,
+) -> Result<(), AdminError> {
+    let mut after = objects.clone();
+    after.keys.push(new.clone());
+    let nameable = by.nameable(had);
+    let place = JudgedRecord {
+        record: MistakenRecord::Key(file.settings.keys.len() + after.keys.len() - 1),
+        message: "key",
+        nameable: nameable.as_ref(),
+    };
+    let has = judged(file, &after, Some(place))?;
+    by.check_gains(had, &has)
 }
 
 /// What a new key is made from.

@@ -8,7 +8,6 @@ use crate::audit::{AuditDraft, Subject};
 use crate::check::Faults;
 use crate::error::excerpt;
 use crate::identity::directory::Directory;
-use crate::limits::book::holding;
 use crate::limits::{
     Grant, GrantError, HIGHEST_COUNT, Limit, LimitGround, LimitState, Now, WindowBounds,
 };
@@ -16,7 +15,7 @@ use crate::store::{StoreChange, StoredGrant};
 
 use super::views::GrantView;
 use super::{check_reach, second_of};
-use crate::admin::accounts::{all, current};
+use crate::admin::accounts::all;
 use crate::admin::error::AdminError;
 use crate::admin::fields::check_comment;
 use crate::admin::rights::Administrator;
@@ -55,11 +54,10 @@ impl Administration {
         self.changed(|| {
             let ground = self.book.ground();
             self.store.change(|writing| {
-                let directory = current(&self.file(), &StoreObjects::read(writing)?)?;
+                let directory = self.current(by, &self.file(), &StoreObjects::read(writing)?)?;
                 let stored = writing.limits()?.into_iter();
                 let records: Vec<_> = stored.map(|stored| stored.record).collect();
-                let limits = holding(&ground, &records, &directory)
-                    .map_err(|conflict| AdminError::Impossible(conflict.to_string()))?;
+                let limits = self.holding(by, &ground, &records, &directory)?;
                 let limit = limits.iter().find(|limit| *limit.id == *wish.limit);
                 let limit = limit.ok_or_else(|| AdminError::no("limit", &wish.limit))?;
                 check_reach(by, limit, &directory)?;

@@ -7,7 +7,7 @@ use crate::limits::{Limit, LimitDimension, LimitState, Now, shown_key};
 use crate::store::StoreError;
 
 use super::{path_of, sees};
-use crate::admin::accounts::{current, is_below};
+use crate::admin::accounts::is_below;
 use crate::admin::error::AdminError;
 use crate::admin::rights::Administrator;
 use crate::admin::{Administration, StoreObjects};
@@ -39,7 +39,7 @@ impl Administration {
             .store
             .read(StoreObjects::read)
             .map_err(|error: StoreError| error)?;
-        let directory = current(&self.file(), &objects)?;
+        let directory = self.current(by, &self.file(), &objects)?;
         let mut states = self.book.limits().states(now);
         states.retain(|state| {
             sees(by, &state.limit, &directory)

@@ -16,7 +16,7 @@ use crate::ledger::{
 use crate::limits::{LateCost, Now};
 use crate::money::{Cost, CostSource, PriceVersion, price_again};
 
-use super::super::accounts::{all, current};
+use super::super::accounts::all;
 use super::super::error::AdminError;
 use super::super::fields::check_comment;
 use super::super::rights::Administrator;
@@ -133,7 +133,7 @@ impl Administration {
         }
         all(faults)?;
         self.store.read(|reading| {
-            by.check_rules_all(&current(&self.file(), &StoreObjects::read(reading)?)?)
+            by.check_rules_all(&self.current(by, &self.file(), &StoreObjects::read(reading)?)?)
         })?;
         let ledger = self.ledger.get().filter(|ledger| ledger.records());
         let ledger = ledger.ok_or_else(no_books)?;

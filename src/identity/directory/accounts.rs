@@ -37,10 +37,19 @@ impl Accounts {
     }
 }
 
+/// What an account is read beside.
+#[derive(Clone, Copy)]
+struct Others<'a> {
+    records: &'a DirectoryRecords<'a>,
+    places: &'a HashMap<&'a str, &'a AccountRecord>,
+    /// Those that may be above it.
+    accounts: &'a Accounts,
+}
+
 /// Reads all accounts, those at the top first.
-pub(super) fn read(records: &[AccountRecord], complaints: &mut Complaints) -> Accounts {
+pub(super) fn read(records: &DirectoryRecords<'_>, complaints: &mut Complaints) -> Accounts {
     let mut places: HashMap<&str, &AccountRecord> = HashMap::new();
-    for (position, record) in records.iter().enumerate() {
+    for (position, record) in records.accounts.iter().enumerate() {
         let mut wrong = |what: String, remedy: &str| {
             complaints.add(MistakenRecord::Account(position), "id", what, remedy);
         };
@@ -69,9 +78,14 @@ pub(super) fn read(records: &[AccountRecord], complaints: &mut Complaints) -> Ac
     }
     let mut accounts = Accounts::default();
     for kind in AccountKind::ALL {
-        for (position, record) in records.iter().enumerate() {
+        for (position, record) in records.accounts.iter().enumerate() {
             if record.kind == kind {
-                let entry = entry(position, record, &places, &accounts, complaints);
+                let others = Others {
+                    records,
+                    places: &places,
+                    accounts: &accounts,
+                };
+                let entry = entry(position, record, others, complaints);
                 let id = Arc::clone(&entry.path.caller);
                 accounts.entries.entry(id).or_insert(entry);
             }
@@ -83,12 +97,11 @@ pub(super) fn read(records: &[AccountRecord], complaints: &mut Complaints) -> Ac
 fn entry(
     position: usize,
     record: &AccountRecord,
-    places: &HashMap<&str, &AccountRecord>,
-    accounts: &Accounts,
+    others: Others<'_>,
     complaints: &mut Complaints,
 ) -> AccountEntry {
     let here = MistakenRecord::Account(position);
-    let parent = parent(here, record, places, accounts, complaints);
+    let parent = parent(here, record, others, complaints);
     let own: Arc<[Scope]> = match (&record.scopes, parent) {
         (Some(own), _) => own.as_slice().into(),
         (None, Some(parent)) => scopes::of_kind(&parent.scopes, KeyKind::Data),
@@ -143,8 +156,7 @@ fn entry(
 fn parent<'a>(
     here: MistakenRecord,
     record: &AccountRecord,
-    places: &HashMap<&str, &AccountRecord>,
-    accounts: &'a Accounts,
+    others: Others<'a>,
     complaints: &mut Complaints,
 ) -> Option<&'a AccountEntry> {
     let id = record.parent.as_deref()?;
@@ -159,9 +171,14 @@ fn parent<'a>(
         wrong(what, "leave `parent` out".to_owned());
         return None;
     }
+    let Others {
+        records,
+        places,
+        accounts,
+    } = others;
     let Some(above) = places.get(id) else {
         let known = may_be.iter().flat_map(|kind| accounts.of_kind(*kind));
-        let known: Vec<_> = known.collect();
+        let known: Vec<_> = known.filter(|id| records.may_name(id)).collect();
         wrong(
             format!("there is no account `{}`", crate::error::excerpt(id)),
             advise(id, known.iter().copied()),
@@ -324,11 +341,12 @@ pub(super) fn bind(
         for binding in &record.bindings {
             let binding = normal(binding);
             if let Some(other) = bound.insert(binding.clone(), record) {
+                let whose = match records.may_name(&other.id) {
+                    true => format!("`{}` in {}", other.id, other.kept_in),
+                    false => "another account".to_owned(),
+                };
                 wrong(
-                    format!(
-                        "the same proof is bound to `{}` in {}",
-                        other.id, other.kept_in
-                    ),
+                    format!("the same proof is bound to {whose}"),
                     "a proof names one caller; bind it once",
                 );
             }

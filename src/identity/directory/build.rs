@@ -25,7 +25,7 @@ impl Directory {
         numbers: &AccountNumbers,
     ) -> Result<Self, Vec<DirectoryMistake>> {
         let mut complaints = Complaints::default();
-        let accounts = accounts::read(records.accounts, &mut complaints);
+        let accounts = accounts::read(records, &mut complaints);
         let mut directory = Self {
             pattern: records
                 .pattern
@@ -45,13 +45,7 @@ impl Directory {
             }
             directory.accounts.insert(Arc::clone(id), entry);
         }
-        keys::read(
-            &mut directory,
-            records.keys,
-            previous,
-            numbers,
-            &mut complaints,
-        );
+        keys::read(&mut directory, records, previous, numbers, &mut complaints);
         accounts::bind(&mut directory, records, previous, numbers, &mut complaints);
         if let Some(id) = records.anonymous {
             allow_anonymous(

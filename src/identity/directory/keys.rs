@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::error::{advise, excerpt};
 use crate::identity::key::KeyKind;
-use crate::identity::record::{AccountKind, KeyRecord};
+use crate::identity::record::{AccountKind, DirectoryRecords, KeyRecord};
 use crate::identity::{CredentialKind, Identity, Scope, scopes};
 
 use super::accounts::check_scopes;
@@ -19,14 +19,14 @@ const MOST_CHARACTERS: usize = 64;
 /// Reads all keys into a directory that has its accounts.
 pub(super) fn read(
     directory: &mut Directory,
-    records: &[KeyRecord],
+    records: &DirectoryRecords<'_>,
     previous: &Directory,
     numbers: &AccountNumbers,
     complaints: &mut Complaints,
 ) {
     let mut by_id: HashMap<&str, &KeyRecord> = HashMap::new();
     let mut by_hash: HashMap<_, &KeyRecord> = HashMap::new();
-    for (position, record) in records.iter().enumerate() {
+    for (position, record) in records.keys.iter().enumerate() {
         let here = MistakenRecord::Key(position);
         if !is_id(&record.id) {
             complaints.add(
@@ -63,7 +63,8 @@ pub(super) fn read(
             if record.revoked.is_some() {
                 continue;
             }
-            let known: Vec<_> = directory.accounts.keys().map(|id| &**id).collect();
+            let known = directory.accounts.keys().filter(|id| records.may_name(id));
+            let known: Vec<_> = known.map(|id| &**id).collect();
             let remedy = advise(&record.account, known.iter().copied());
             complaints.add(
                 here,

@@ -73,6 +73,7 @@ fn after(
         anonymous: None,
         reads_certificates: true,
         pattern: None,
+        nameable: None,
     };
     Directory::build(&records, previous, &AccountNumbers::default())
 }

@@ -78,6 +78,7 @@ impl Service {
             anonymous,
             reads_certificates,
             pattern: pattern.as_ref(),
+            nameable: None,
         };
         let before = Directory::default();
         let directory = Directory::build(&records, &before, &AccountNumbers::default()).unwrap();
