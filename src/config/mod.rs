@@ -46,6 +46,7 @@ mod secret;
 mod simulate;
 mod table;
 mod telemetry;
+mod unallowed;
 mod warnings;
 
 pub use issuers::IssuerLinks;

@@ -14,7 +14,7 @@ use crate::server::{LONGEST_DIRECT_CALL, ListenAddress};
 use super::Config;
 use super::address::is_loopback;
 use super::limits::lacks_prices;
-use super::reservations;
+use super::{reservations, unallowed};
 
 /// How often readiness is asked for by the manifests that we ship, and how often a change must be seen at least.
 const READINESS_PERIOD: Duration = Duration::from_secs(2);
@@ -61,6 +61,7 @@ pub fn warnings(config: &Config, now: SystemTime) -> Vec<String> {
     warnings.extend(config.server.cors.exposure().map(str::to_owned));
     of_times(config, &mut warnings);
     of_files(config, &mut warnings);
+    unallowed::warn(&config.identity, &mut warnings);
     of_prices(config, &mut warnings);
     reservations::warn(config, now, &mut warnings);
     warnings

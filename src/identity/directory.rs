@@ -10,6 +10,7 @@ pub mod complaints;
 mod keys;
 mod lineage;
 pub mod numbers;
+pub mod unallowed;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;

@@ -3,8 +3,19 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
+use std::time::Duration;
 
+use modelway::grpc::v1::caller_service_client::CallerServiceClient;
+use modelway::grpc::v1::ledger_service_client::LedgerServiceClient;
+use modelway::grpc::v1::{Action, QueryUsageRequest, UsageDimension, WhoAmIRequest};
+use tokio::time::timeout;
+use tonic::{Code, Request};
+
+use crate::admin::support::authorized;
 use crate::support::{Process, scratch, without_settings};
+
+/// How long it may take until a call is in the ledger.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 const GUIDE: &str = include_str!("../../docs/governance.md");
 
@@ -74,8 +85,13 @@ async fn the_guide_does_what_it_says() {
         if line.contains("usage") && line.contains("--by team") {
             assert!(out.contains("search"), "{out}");
         }
+        if line.starts_with("modelway check ") {
+            assert!(!out.contains("grants nothing"), "{out}");
+        }
         if line.starts_with("modelway call ") {
-            spend(&folder, process.as_ref().unwrap());
+            let process = process.as_ref().unwrap();
+            spend(&folder, process);
+            read_usage(&folder, process).await;
         }
     }
     assert!(ran > 15, "{ran}");
@@ -93,6 +109,45 @@ async fn the_guide_does_what_it_says() {
         tries += 1;
         assert!(tries < 100, "the store's keys are not those of the service");
     }
+}
+
+/// Reads usage with the key of the caller that may read its own, and with that of one that may not.
+async fn read_usage(folder: &Path, process: &Process) {
+    let channel = process.connect().await;
+    let secret = |file: &str| fs::read_to_string(folder.join(file)).unwrap();
+    let mut callers = CallerServiceClient::new(channel.clone());
+    let mut ledger = LedgerServiceClient::new(channel);
+    let own = secret("search.key");
+    let own = own.trim();
+    let told = callers.who_am_i(authorized(Request::new(WhoAmIRequest {}), own));
+    let told = told.await.unwrap().into_inner();
+    let actions: Vec<_> = told.scopes.iter().map(|scope| scope.action()).collect();
+    assert_eq!(actions, [Action::Generate, Action::UsageRead]);
+
+    let by_caller = QueryUsageRequest {
+        group_by: vec![UsageDimension::Caller.into()],
+        ..QueryUsageRequest::default()
+    };
+    // Rows are settled soon after their call has ended.
+    let settled = async {
+        loop {
+            let asked = authorized(Request::new(by_caller.clone()), own);
+            let rows = ledger.query_usage(asked).await.unwrap().into_inner().rows;
+            if !rows.is_empty() {
+                return rows;
+            }
+        }
+    };
+    let rows = timeout(PATIENCE, settled).await.unwrap();
+    let [row] = &rows[..] else {
+        panic!("usage of others: {rows:?}");
+    };
+    assert_eq!((row.calls, &*row.key["caller"]), (1, "search-api"));
+
+    let other = secret("support.key");
+    let asked = authorized(Request::new(by_caller), other.trim());
+    let refused = ledger.query_usage(asked).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied);
 }
 
 /// Calls until the budget of a day is used up.

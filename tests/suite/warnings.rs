@@ -101,6 +101,37 @@ fn each_exposure_is_named_with_its_key_and_by_one_line() {
 }
 
 #[test]
+fn each_scope_that_an_account_above_does_not_allow_is_named_with_its_path_and_a_remedy() {
+    let hash = "0".repeat(64);
+    let text = format!(
+        "[[accounts]]\nid = 'org'\nkind = 'organisation'
+         [[accounts]]\nid = 'team'\nkind = 'team'\nparent = 'org'\nscopes = ['GENERATE', 'USAGE_READ']
+         [[accounts]]\nid = 'api'\nkind = 'caller'\nparent = 'team'
+         scopes = ['USAGE_READ', {{ action = 'GENERATE', scenarios = ['s'] }}]
+         [[keys]]\nid = 'k'\naccount = 'api'\nsha256 = '{hash}'\nscopes = [{{ action = 'GENERATE', scenarios = ['t'] }}]"
+    );
+
+    let warned_of = warned(&text);
+
+    let expected = [
+        "USAGE_READ grants nothing to `team` (`accounts[1].scopes[1]`), because the organisation `org` does not allow it: \
+         give `org` this scope beside those that it has, or leave it out here",
+        "USAGE_READ grants nothing to `api` (`accounts[2].scopes[0]`), because the organisation `org` does not allow it: \
+         give `org` this scope beside those that it has, or leave it out here",
+        "GENERATE grants nothing to the key `k` (`keys[0].scopes[0]`), because the caller `api` allows none of its \
+         scenarios and models: let `api` have them, too, or name others",
+    ];
+    assert_eq!(warned_of, expected);
+    // Nothing is left to warn of once the account at the top allows it.
+    let mended = text.replace(
+        "kind = 'organisation'",
+        "kind = 'organisation'\nscopes = ['GENERATE', 'USAGE_READ']",
+    );
+    let left = warned(&mended.replace("['t']", "['s']"));
+    assert!(left.is_empty(), "{left:#?}");
+}
+
+#[test]
 fn secrets_that_every_user_of_the_machine_can_read_are_named_file_by_file() {
     let folder = scratch::folder("readable");
     let mut paths = Vec::new();
