@@ -5,9 +5,9 @@ use std::time::SystemTime;
 use crate::audit::{AuditDraft, Subject};
 use crate::check::Faults;
 use crate::error::{Error, Violation};
-use crate::identity::directory::Directory;
 use crate::identity::directory::complaints::{DirectoryMistake, MistakenRecord};
-use crate::identity::record::{AccountRecord, CallsUnderWay, Nameable};
+use crate::identity::directory::{AccountEntry, Directory};
+use crate::identity::record::{AccountKind, AccountRecord, CallsUnderWay, Nameable};
 use crate::store::{KEPT_IN, StoreChange, StoreError, StoredAccount};
 
 use super::error::AdminError;
@@ -141,6 +141,11 @@ impl Administration {
                     return Err(outside(&account.id));
                 }
                 by.check_gains(&had, &has)?;
+                let existing_record = existing.as_ref().map(|existing| &existing.account);
+                let had_scopes = existing_record.and_then(|existing| existing.scopes.as_deref());
+                let own_scopes = account.scopes.as_deref().unwrap_or_default();
+                by.check_gain(had_scopes.unwrap_or_default(), own_scopes)?;
+                check_use(&account, existing_record, &has)?;
                 let was_bound = existing
                     .as_ref()
                     .map(|existing| &*existing.account.bindings);
@@ -149,6 +154,7 @@ impl Administration {
                     && account.bindings.iter().any(is_bound_anew)
                 {
                     by.check_hands_out(&entry.scopes)?;
+                    by.check_hands_out(own_scopes)?;
                 }
                 let stored = StoredAccount {
                     account: account.clone(),
@@ -236,6 +242,53 @@ impl Administration {
             }
         })
     }
+}
+
+/// Refuses an account that could do less than it says, or nothing at all, for what the accounts above it do not allow.
+/// What an account had before may stay: it was allowed when it was written.
+fn check_use(
+    account: &AccountRecord,
+    before: Option<&AccountRecord>,
+    has: &Directory,
+) -> Result<(), AdminError> {
+    let Some(parent) = &account.parent else {
+        return Ok(());
+    };
+    let before = before.filter(|before| before.parent == account.parent);
+    let mut faults = Faults::default();
+    let above = has.account(parent);
+    if before.is_none() && above.is_some_and(|above| above.closed.is_some()) {
+        faults.add(
+            "account.parent",
+            format!(
+                "`{parent}` is closed, so that all below it is refused; name an account that is not"
+            ),
+        );
+    }
+    let own = account.scopes.as_deref().unwrap_or_default();
+    let had = before.and_then(|before| before.scopes.as_deref());
+    for unallowed in has.unallowed(own, parent) {
+        let position = unallowed.position;
+        if had.is_none_or(|had| !had.contains(&own[position])) {
+            let field = format_args!("account.scopes[{position}]");
+            faults.add(field, unallowed.refusal());
+        }
+    }
+    let can_nothing = |entry: &AccountEntry| entry.scopes.is_empty();
+    if account.kind == AccountKind::Caller
+        && account.scopes.is_none()
+        && before.is_none_or(|before| before.scopes.is_some())
+        && has.account(&account.id).is_some_and(can_nothing)
+    {
+        faults.add(
+            "account.scopes",
+            format!(
+                "`{parent}` allows no data, so that a caller below it that names no scopes could do nothing; name a scope \
+                 that `{parent}` has, or give `{parent}` GENERATE beside those"
+            ),
+        );
+    }
+    all(faults)
 }
 
 /// Whether an account is `top` or stands below it.

@@ -1,5 +1,6 @@
 //! What administrators can do and what not, on a store of its own directory.
 
+mod allowed;
 mod seen;
 
 use std::path::PathBuf;

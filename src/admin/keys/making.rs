@@ -101,7 +101,8 @@ impl Administration {
                     },
                     now,
                 )?;
-                check_new(by, &file, &objects, &had, &stored.key)?;
+                let has = check_new(by, &file, &objects, &had, &stored.key)?;
+                check_use(&stored.key, &has)?;
                 writing.put_key(&stored)?;
                 let event = event(by, "key.create", &stored, now);
                 let event = event.after(&KeyView::from(&stored)).because(&comment);
@@ -185,14 +186,14 @@ impl Administration {
     }
 }
 
-/// Checks what the directory would be with a new key, and that this administrator may hand it out.
+/// Checks what the directory would be with a new key, and that this administrator may hand it out. Returns that directory.
 fn check_new(
     by: &Administrator,
     file: &FileObjects,
     objects: &StoreObjects,
     had: &Directory,
     new: &KeyRecord,
-) -> Result<(), AdminError> {
+) -> Result<Directory, AdminError> {
     let mut after = objects.clone();
     after.keys.push(new.clone());
     let nameable = by.nameable(had);
@@ -202,7 +203,29 @@ fn check_new(
         nameable: nameable.as_ref(),
     };
     let has = judged(file, &after, Some(place))?;
-    by.check_gains(had, &has)
+    by.check_gains(had, &has)?;
+    by.check_hands_out(new.scopes.as_deref().unwrap_or_default())?;
+    Ok(has)
+}
+
+/// Refuses a key that could do less than it says, or nothing at all, for what its account and those above do not allow. A
+/// key in place of another is not held to this: it was allowed when the first one was made.
+fn check_use(key: &KeyRecord, has: &Directory) -> Result<(), AdminError> {
+    let mut faults = Faults::default();
+    let own = key.scopes.as_deref();
+    for unallowed in has.unallowed(own.unwrap_or_default(), &key.account) {
+        let field = format_args!("key.scopes[{}]", unallowed.position);
+        faults.add(field, unallowed.refusal());
+    }
+    let account = has.account(&key.account);
+    if own.is_none() && account.is_some_and(|account| account.scopes.is_empty()) {
+        let id = &key.account;
+        faults.add(
+            "key.account",
+            format!("`{id}` may do nothing, and so could its keys; give `{id}` a scope first"),
+        );
+    }
+    all(faults)
 }
 
 /// What a new key is made from.

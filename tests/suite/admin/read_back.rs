@@ -182,7 +182,21 @@ async fn listed_keys(admin: &mut AdminClient) -> BTreeMap<String, Key> {
     }
 }
 
-/// An account above all others, and a team between them.
+/// All that a caller can be allowed.
+fn all_data() -> Vec<Scope> {
+    let generate = Scope {
+        action: Action::Generate.into(),
+        scenarios: vec!["*".to_owned()],
+        models: vec!["*".to_owned()],
+    };
+    let usage = Scope {
+        action: Action::UsageRead.into(),
+        ..Scope::default()
+    };
+    vec![generate, usage]
+}
+
+/// An account above all others, and a team between them, which allow everything.
 async fn above(admin: &mut AdminClient) {
     for (id, kind, parent) in [
         ("above", AccountKind::Organisation, ""),
@@ -192,6 +206,7 @@ async fn above(admin: &mut AdminClient) {
             id: id.to_owned(),
             kind: kind.into(),
             parent: parent.to_owned(),
+            scopes: all_data(),
             ..Account::default()
         };
         put(admin, account).await;
@@ -252,26 +267,12 @@ async fn every_field_of_a_key_that_is_accepted_reads_back() {
             id: id.to_owned(),
             kind: AccountKind::Caller.into(),
             parent: parent.to_owned(),
-            scopes: vec![
-                Scope {
-                    action: Action::Generate.into(),
-                    scenarios: vec!["*".to_owned()],
-                    models: vec!["*".to_owned()],
-                },
-                Scope {
-                    action: Action::UsageRead.into(),
-                    ..Scope::default()
-                },
-            ],
-            ..Account::default()
-        };
-        // What is below another account has no more scopes than that.
-        let account = match parent {
-            "" => account,
-            _ => Account {
-                scopes: Vec::new(),
-                ..account
+            scopes: match parent {
+                "" => all_data(),
+                // What is below another account has by default the scopes of that.
+                _ => Vec::new(),
             },
+            ..Account::default()
         };
         put(&mut admin, account).await;
     }
@@ -289,8 +290,6 @@ async fn every_field_of_a_key_that_is_accepted_reads_back() {
     for _ in 0..KEYS {
         let (account, display_name, scopes, life) =
             any_key.new_tree(&mut runner).unwrap().current();
-        // Below another account a key can have what that has by default.
-        let scopes = if account == "one" { scopes } else { Vec::new() };
         let end = life.map(|life| UNIX_EPOCH + Duration::from_micros(now + life));
         let wish = Key {
             account: account.to_owned(),
