@@ -1,6 +1,7 @@
 //! What administrators can do and what not, on a store of its own directory.
 
 mod allowed;
+mod grants;
 mod seen;
 
 use std::path::PathBuf;

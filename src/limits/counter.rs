@@ -295,7 +295,7 @@ impl Tallies {
             return false;
         }
         latest.grants.push(Arc::clone(id));
-        latest.granted = latest.granted.saturating_add(more);
+        latest.granted += i128::from(more);
         latest.rearm(terms);
         true
     }

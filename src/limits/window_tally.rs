@@ -63,8 +63,8 @@ pub(super) struct WindowTally {
     pub(super) is_taken: bool,
     /// How many reservations have not been settled or released.
     pub(super) open: u32,
-    /// What was granted to the window, in sum and by the ids of the grants.
-    pub(super) granted: i64,
+    /// What was granted to the window, in sum, which no order of the grants makes another one, and by their ids.
+    pub(super) granted: i128,
     pub(super) grants: Vec<Arc<str>>,
     /// The highest threshold that was announced.
     pub(super) announced: u8,
@@ -88,7 +88,12 @@ impl WindowTally {
 
     /// The amount of its limit, with what was granted.
     pub(super) fn amount(&self, amount: i64) -> i64 {
-        amount.saturating_add(self.granted)
+        let amount = i128::from(amount) + self.granted;
+        let nearest = match amount.is_negative() {
+            true => i64::MIN,
+            false => i64::MAX,
+        };
+        i64::try_from(amount).unwrap_or(nearest)
     }
 
     /// Counts what was used.

@@ -8,6 +8,7 @@ use crate::audit::{AuditDraft, Subject};
 use crate::check::Faults;
 use crate::error::excerpt;
 use crate::identity::directory::Directory;
+use crate::identity::record::AccountKind;
 use crate::limits::{
     Grant, GrantError, HIGHEST_COUNT, Limit, LimitGround, LimitState, Now, WindowBounds,
 };
@@ -15,7 +16,7 @@ use crate::store::{StoreChange, StoredGrant};
 
 use super::views::GrantView;
 use super::{check_reach, second_of};
-use crate::admin::accounts::all;
+use crate::admin::accounts::{all, is_below};
 use crate::admin::error::AdminError;
 use crate::admin::fields::check_comment;
 use crate::admin::rights::Administrator;
@@ -62,7 +63,7 @@ impl Administration {
                 let limit = limit.ok_or_else(|| AdminError::no("limit", &wish.limit))?;
                 check_reach(by, limit, &directory)?;
                 limit.check_grant(&wish.key).map_err(of_grant)?;
-                check_values(limit, wish, &ground, &directory)?;
+                check_values(by, limit, wish, &ground, &directory)?;
                 let Some(bounds) = self.book.limits().window_of(limit, now) else {
                     return Err(AdminError::no("limit", &wish.limit));
                 };
@@ -79,6 +80,7 @@ impl Administration {
                         ))),
                     };
                 }
+                check_sum(limit, &grant, bounds, &writing.running_grants(second_of(now.wall))?)?;
                 writing.put_grant(&grant)?;
                 let subject = Subject::new("limit", &wish.limit);
                 let event = AuditDraft::done(now.wall, by.actor.clone(), "limit.grant", subject)
@@ -119,8 +121,10 @@ fn check(wish: &GrantWish) -> Result<(), AdminError> {
     all(faults)
 }
 
-/// Whether the counter can ever count anything: a grant to a mistyped name would have no effect.
+/// Whether the counter can ever count anything: a grant to a mistyped name, or to an account that no call has there, would
+/// have no effect.
 fn check_values(
+    by: &Administrator,
     limit: &Limit,
     wish: &GrantWish,
     ground: &LimitGround,
@@ -136,10 +140,18 @@ fn check_values(
             // All that have no value share a counter.
             continue;
         }
-        let is_known = match &**name {
-            "organisation" | "team" | "caller" => {
-                value.contains(':') || directory.account(value).is_some()
+        let mut kinds = AccountKind::ALL.into_iter();
+        if let Some(kind) = kinds.find(|kind| kind.name() == *name) {
+            if let Err(what) = check_account(by, limit, (kind, value), directory) {
+                faults.add(format_args!("key[\"{name}\"]"), what);
             }
+            continue;
+        }
+        let is_known = match &**name {
+            "key" => (directory.keys()).any(|key| {
+                let account = &key.identity.account.caller;
+                key.identity.key_id.as_deref() == Some(value) && by.sees(account, directory)
+            }),
             "scenario" => ground
                 .scenarios
                 .as_ref()
@@ -158,6 +170,92 @@ fn check_values(
         }
     }
     all(faults)
+}
+
+/// Whether calls that the limit counts can have this account at this place above them.
+///
+/// # Errors
+/// Why they cannot, and what helps.
+fn check_account(
+    by: &Administrator,
+    limit: &Limit,
+    (kind, id): (AccountKind, &str),
+    directory: &Directory,
+) -> Result<(), String> {
+    let name = kind.name();
+    // Issuers of tokens name their callers `ISSUER:SUBJECT`; those are not in the directory.
+    if kind == AccountKind::Caller && id.contains(':') {
+        return Ok(());
+    }
+    let may_know = by.sees(id, directory) || is_above(limit, id, directory);
+    let account = directory.account(id).filter(|_| may_know);
+    let id = excerpt(id);
+    let Some(account) = account else {
+        return Err(format!(
+            "there is no {name} `{id}`; correct it, or leave it empty for calls that have none"
+        ));
+    };
+    if account.kind != kind {
+        let is = account.kind.with_article();
+        return Err(format!(
+            "`{id}` is {is}, so no call is counted there; name {}",
+            kind.with_article()
+        ));
+    }
+    let accounts = &limit.matching.accounts;
+    let counts = |named: &Arc<str>| {
+        is_below(directory, named, &account.path.caller)
+            || is_below(directory, &account.path.caller, named)
+            || named.contains(':')
+    };
+    match accounts.is_empty() || accounts.iter().any(counts) {
+        true => Ok(()),
+        false => Err(format!(
+            "the limit counts no call of `{id}`; name {} that `match.accounts` of the limit names, or one above or below \
+             those",
+            kind.with_article()
+        )),
+    }
+}
+
+/// Whether this account is above one that the limit names, so that whoever sees the limit may learn of it.
+fn is_above(limit: &Limit, id: &str, directory: &Directory) -> bool {
+    let mut named = limit.matching.accounts.iter();
+    named.any(|named| is_below(directory, named, id))
+}
+
+/// Refuses a grant with which the amount of the counter could not be written any more.
+fn check_sum(
+    limit: &Limit,
+    new: &StoredGrant,
+    bounds: WindowBounds,
+    running: &[StoredGrant],
+) -> Result<(), AdminError> {
+    let in_window = |at: SystemTime| (bounds.start..bounds.end).contains(&second_of(at));
+    let others = running.iter().map(|stored| &stored.grant).filter(|other| {
+        other.limit == limit.id
+            && other.key == new.grant.key
+            && other.unit == limit.unit
+            && in_window(other.at)
+    });
+    let granted: i128 = others.map(|other| i128::from(other.amount)).sum();
+    let before = i128::from(limit.amount) + granted;
+    let (least, most) = (i128::from(i64::MIN), i128::from(i64::MAX));
+    if (least..=most).contains(&(before + i128::from(new.grant.amount))) {
+        return Ok(());
+    }
+    let (bound, remedy) = match new.grant.amount > 0 {
+        true => (most, format!("use at most {}", most.min(most - before))),
+        false => (least, format!("use at least {}", least.max(least - before))),
+    };
+    Err(AdminError::invalid(
+        "amount",
+        format!(
+            "with the limit's amount of {} and what was granted in the window, {granted}, it would pass {bound}, which is as \
+             far as a limit can go; {remedy}",
+            limit.amount
+        ),
+    ))
 }
 
 fn stored_grant(
