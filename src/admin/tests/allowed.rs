@@ -206,3 +206,18 @@ fn nobody_gives_an_action_that_it_does_not_have_also_where_it_would_grant_nothin
     };
     assert!(put(&place.admin, &by, renamed).is_ok());
 }
+
+#[test]
+fn an_account_above_itself_is_told_so() {
+    let place = shop();
+
+    let error = put(
+        &place.admin,
+        &root(),
+        account("x1", AccountKind::Caller, Some("x1")),
+    );
+
+    let (field, what) = violation(error.unwrap_err());
+    assert_eq!(field, "account.parent");
+    assert!(what.contains("no account stands above itself"), "{what}");
+}

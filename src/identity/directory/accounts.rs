@@ -171,6 +171,11 @@ fn parent<'a>(
         wrong(what, "leave `parent` out".to_owned());
         return None;
     }
+    if id == record.id {
+        let what = "no account stands above itself".to_owned();
+        wrong(what, "name another one, or leave `parent` out".to_owned());
+        return None;
+    }
     let Others {
         records,
         places,
