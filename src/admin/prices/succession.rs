@@ -148,6 +148,13 @@ impl Put<'_> {
         let twin = kin
             .iter()
             .find(|other| other.price.holds.from == holds.from);
+        let stays = twin.is_some_and(|twin| twin.price.rates == *rates);
+        if *rates == Rates::default() && !stays {
+            let what = "it has no rate, so that no cost would be known; set `input_pico` and `output_pico`, where 0 is free, or \
+                        leave the price out"
+                .to_owned();
+            return Err(InTheWay::Wrong("", what));
+        }
         if let Some(twin) = twin {
             return self.again(twin, new);
         }
@@ -352,6 +359,34 @@ mod tests {
             assert_eq!(done.put, before);
             assert!(done.new.is_empty() && done.ended.is_empty());
         }
+    }
+
+    #[test]
+    fn a_price_needs_a_rate_and_zero_is_one() {
+        let with = |rates| WantedPrice {
+            rates,
+            ..wanted(0, None, None)
+        };
+        let none = Rates::default();
+
+        let refused = put(&[], &[with(none)]).unwrap_err();
+        assert!(refused.contains("prices[0]: it has no rate"), "{refused}");
+        assert!(refused.contains("0 is free"), "{refused}");
+        let mut later = stored(5, NOW + 10, None);
+        let emptied = WantedPrice {
+            rates: none,
+            ..wanted(0, Some(NOW + 10), None)
+        };
+        assert!(put(std::slice::from_ref(&later), &[emptied]).is_err());
+
+        assert!(put(&[], &[wanted(0, None, None)]).is_ok());
+        // One that was written before may end.
+        later.price.rates = none;
+        let ends = WantedPrice {
+            rates: none,
+            ..wanted(0, Some(NOW + 10), Some(NOW + 20))
+        };
+        assert!(put(&[later], &[ends]).is_ok());
     }
 
     #[test]
