@@ -53,6 +53,9 @@ async fn a_question_that_takes_longer_than_it_may_is_refused_and_the_next_one_is
     let (gateway, auditor, reader) = audited(&data, "query_timeout = '50ms'").await;
     let call = reader.sends(ask("s", "Hello"));
     gateway.generation().generate(call).await.unwrap();
+    // Each row that is added is like this one.
+    let written = async { while sum(&data, "SELECT count(*) FROM settled_calls") == 0 {} };
+    timeout(PROMPTLY, written).await.unwrap();
     fill(&data, 150_000);
     let mut client = LedgerServiceClient::new(gateway.channel());
 
