@@ -1,5 +1,8 @@
 //! What is read of days whose sums move to `usage.db` meanwhile?
 
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+
 use super::*;
 use crate::ledger::read::files::LedgerFiles;
 use crate::ledger::read::filter::{CallFilter, Sight};
@@ -66,26 +69,34 @@ async fn a_day_that_is_in_both_files_is_counted_once() {
 
 #[tokio::test]
 async fn every_day_is_counted_once_while_old_days_are_dropped() {
-    const DAYS: u8 = 40;
+    const DAYS: u8 = 12;
     let data = days(DAYS).await;
     let files = Files::in_directory(&data.0, Durability::Process);
+    let (begun, is_over) = (AtomicU8::new(0), AtomicBool::new(false));
 
-    let readings = std::thread::scope(|threads| {
-        let dropping = threads.spawn(|| {
-            for days in (1..DAYS).rev() {
-                drop_before(&files, days);
+    let costs_read = std::thread::scope(|threads| {
+        let reading = threads.spawn(|| {
+            let mut reader = LedgerFiles::new(files.clone());
+            let mut all = BTreeSet::new();
+            while !is_over.load(Ordering::SeqCst) {
+                begun.fetch_add(1, Ordering::SeqCst);
+                all.insert(costs(&files, &mut reader));
             }
+            all
         });
-        let mut reader = LedgerFiles::new(files.clone());
-        let mut readings = 0;
-        while !dropping.is_finished() {
-            assert_eq!(costs(&files, &mut reader), [10 * i64::from(DAYS); 3]);
-            readings += 1;
+        for dropped in 0..DAYS - 1 {
+            while begun.load(Ordering::SeqCst) <= dropped && !reading.is_finished() {
+                std::thread::yield_now();
+            }
+            // Each day goes a little later in a reading than the one before.
+            std::thread::sleep(Duration::from_millis(2) * u32::from(dropped));
+            drop_before(&files, DAYS - 1 - dropped);
         }
-        readings
+        is_over.store(true, Ordering::SeqCst);
+        reading.join().unwrap()
     });
 
-    println!("{readings} readings while {DAYS} days were dropped");
+    println!("{begun:?} readings while {DAYS} days were dropped");
     assert_eq!(files.days().unwrap().len(), 2);
-    assert!(readings > 1);
+    assert_eq!(costs_read, BTreeSet::from([[10 * i64::from(DAYS); 3]]));
 }
