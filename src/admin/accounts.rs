@@ -220,9 +220,7 @@ impl Administration {
             })
         })
     }
-}
 
-impl Administration {
     /// The directory as it is, which has no mistakes unless another process has made one.
     pub(super) fn current(
         &self,

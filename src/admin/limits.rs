@@ -231,8 +231,8 @@ impl Administration {
     /// [`StoreError`]. Then none is written down.
     pub fn announce(&self, notices: &[LimitNotice]) -> Result<Vec<bool>, StoreError> {
         let ground = self.book.ground();
-        let is_of_file = |id: &str| ground.limits.iter().any(|limit| *limit.id == *id);
-        self.store.announce(notices, is_of_file)
+        self.store
+            .announce(notices, |id| of_file(&ground, id).is_some())
     }
 
     /// The ground with the prices that hold by now, wherever they are kept.

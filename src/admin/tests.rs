@@ -18,7 +18,6 @@ use super::*;
 use crate::audit::{Actor, AuditEvent};
 use crate::hash::in_digits;
 use crate::identity::directory::{Directory, KeyState};
-use crate::identity::key::KeyHash;
 use crate::identity::record::{AccountKind, AccountRecord, CallsUnderWay, KeyRecord, ProofBinding};
 use crate::identity::settings::Settings;
 use crate::identity::{Action, LabelRule, Labels, Scope};
@@ -242,15 +241,8 @@ fn objects_of_the_file_are_listed_and_cannot_be_changed() {
         ..account("indexer", AccountKind::Caller, None)
     };
     let key = KeyRecord {
-        id: "batch-1".to_owned(),
-        account: "indexer".to_owned(),
-        kind: None,
-        hash: KeyHash::from_bytes([7; 32]),
-        scopes: None,
-        expires: None,
-        rotated_until: None,
-        revoked: None,
         kept_in: "line 9 (`keys[0]`)".to_owned(),
+        ..crate::identity::specimens::key("batch-1", "indexer")
     };
     let place = Place::beside(Settings {
         accounts: vec![of_file.clone()],

@@ -36,19 +36,32 @@ pub(super) struct AuditArguments {
 #[derive(Debug, Subcommand)]
 enum AuditCommand {
     /// Lists events, the latest first.
-    List {
-        /// Only events from then on: a time back, such as 24h or 7d, a date, or a moment such as 2026-11-28T10:30:00Z.
-        #[arg(long, value_name = "TIME", value_parser = since)]
-        since: Option<SystemTime>,
-        /// Only events of this kind and id, such as key/KEY_ID.
-        #[arg(long, value_name = "KIND/ID")]
-        subject: Option<String>,
-        /// The most events.
-        #[arg(long, value_name = "NUMBER", default_value_t = 100)]
-        limit: usize,
-    },
+    List(ListArguments),
     /// Checks that no event was changed, taken out or put in: exit code 1 if one was.
     Verify,
+}
+
+#[derive(Debug, Args)]
+struct ListArguments {
+    /// Only events from then on: a time back, such as 24h or 7d, a date, or a moment such as 2026-11-28T10:30:00Z.
+    #[arg(long, value_name = "TIME", value_parser = since)]
+    since: Option<SystemTime>,
+    /// Only events of this kind and id, such as key/KEY_ID.
+    #[arg(long, value_name = "KIND/ID")]
+    subject: Option<String>,
+    /// The most events.
+    #[arg(long, value_name = "NUMBER", default_value_t = 100)]
+    limit: usize,
+}
+
+impl ListArguments {
+    fn filter(self) -> EventFilter {
+        EventFilter {
+            from: self.since,
+            subject: self.subject,
+            ..EventFilter::default()
+        }
+    }
 }
 
 impl AuditArguments {
@@ -73,16 +86,9 @@ impl AuditArguments {
 fn on_store(store: &StoreArguments, command: AuditCommand) -> Result<(), NothingDone> {
     let store = store.open_alone()?;
     match command {
-        AuditCommand::List {
-            since,
-            subject,
-            limit,
-        } => {
-            let filter = EventFilter {
-                from: since,
-                subject,
-                ..EventFilter::default()
-            };
+        AuditCommand::List(arguments) => {
+            let limit = arguments.limit;
+            let filter = arguments.filter();
             let events = store.read(|reading| reading.events(&filter, limit))?;
             print(shown(listed(&events).trim_end()).into_owned())?;
         }

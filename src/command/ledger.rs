@@ -1,7 +1,5 @@
 //! `modelway ledger`: looks after the files of the ledger while no service uses them.
 
-use std::fs;
-use std::io::ErrorKind;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
@@ -12,6 +10,7 @@ use crate::ledger::repair::{FileSums, Repaired, repair};
 use super::console::{print, print_change};
 use super::data::DataArguments;
 use super::nothing_done::NothingDone;
+use super::records::found_at;
 
 #[derive(Debug, Args)]
 pub(super) struct LedgerArguments {
@@ -34,14 +33,10 @@ impl LedgerArguments {
             Ok(directory) => directory,
             Err(why) => return NothingDone::Usage(why).report(),
         };
-        match fs::metadata(&directory) {
-            Ok(found) if found.is_dir() => {}
-            Err(error)
-                if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
-            {
-                return NothingDone::unreadable(&directory, &error).report();
-            }
-            Ok(_) | Err(_) => {
+        match found_at(&directory) {
+            Ok(Some(found)) if found.is_dir() => {}
+            Err(nothing) => return nothing.report(),
+            Ok(_) => {
                 let directory = directory.display();
                 let why = format!("`{directory}` is no directory; name the one of `ledger.path`");
                 return NothingDone::Usage(why).report();

@@ -148,7 +148,9 @@ pub(super) fn tell_none(what: &str, id: &str) {
 pub(super) fn ledger_in(data: &DataArguments) -> Result<LedgerFiles, NothingDone> {
     let data = data.directory().map_err(NothingDone::Usage)?;
     let files = Files::in_directory(&data, Durability::Process);
-    if !is_there(&data.join("ledger"))? && !is_there(&files.path(LedgerFile::Usage))? {
+    if found_at(&data.join("ledger"))?.is_none()
+        && found_at(&files.path(LedgerFile::Usage))?.is_none()
+    {
         return Err(NothingDone::Usage(format!(
             "there is no ledger in `{}`; name the directory of `ledger.path` with --data, or the configuration with --config",
             data.display()
@@ -157,12 +159,12 @@ pub(super) fn ledger_in(data: &DataArguments) -> Result<LedgerFiles, NothingDone
     Ok(LedgerFiles::new(files))
 }
 
-/// Whether there is such a file or directory.
-fn is_there(path: &Path) -> Result<bool, NothingDone> {
+/// The file or directory at this path; `None` if there is none.
+pub(super) fn found_at(path: &Path) -> Result<Option<fs::Metadata>, NothingDone> {
     match fs::metadata(path) {
-        Ok(_) => Ok(true),
+        Ok(found) => Ok(Some(found)),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-            Ok(false)
+            Ok(None)
         }
         Err(error) => Err(NothingDone::unreadable(path, &error)),
     }

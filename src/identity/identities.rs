@@ -279,8 +279,8 @@ mod tests {
 
     use crate::identity::Labels;
     use crate::identity::issuers::{IssuerSettings, KeySource, SubjectAccounts};
-    use crate::identity::key::KeyHash;
     use crate::identity::record::{AccountKind, CallsUnderWay, ProofBinding};
+    use crate::identity::specimens;
     use crate::identity::token::specimens::Signer;
     use crate::identity::token::{Algorithm, IssuerRules, KeySet};
 
@@ -303,17 +303,7 @@ mod tests {
     }
 
     fn key(account: &str) -> KeyRecord {
-        KeyRecord {
-            id: format!("key of {account}").replace(' ', "-"),
-            account: account.to_owned(),
-            kind: None,
-            hash: KeyHash::from_bytes([7; 32]),
-            scopes: None,
-            expires: None,
-            rotated_until: None,
-            revoked: None,
-            kept_in: "the store".to_owned(),
-        }
+        specimens::key(&format!("key-of-{account}"), account)
     }
 
     #[test]

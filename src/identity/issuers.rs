@@ -154,11 +154,8 @@ struct KnownToken {
 
 impl KnownToken {
     fn holds(&self, now: SystemTime) -> bool {
-        let keys = self.issuer.keys.load();
-        now < self.until
-            && keys
-                .as_ref()
-                .is_some_and(|keys| Arc::ptr_eq(keys, &self.keys))
+        let is_still = |keys: &Arc<LearnedKeys>| Arc::ptr_eq(keys, &self.keys);
+        now < self.until && self.issuer.keys.load().as_ref().is_some_and(is_still)
     }
 }
 

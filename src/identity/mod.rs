@@ -12,6 +12,8 @@ pub mod record;
 pub mod resolve;
 pub mod scopes;
 pub mod settings;
+#[cfg(test)]
+pub(crate) mod specimens;
 pub mod standing;
 pub mod subjects;
 pub mod token;

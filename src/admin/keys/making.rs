@@ -49,26 +49,17 @@ impl Administration {
             comment,
         } = wish;
         self.changed(|| {
-        let file = self.file();
-        let mut faults = Faults::default();
-        check_comment(&comment, &mut faults);
-        check_name("key.display_name", &display_name, &mut faults);
-        if account.is_empty() {
-            faults.add("key.account", "it is required; name an account");
-        }
-        let kinds = scopes.iter().flatten().map(|scope| scope.action.kind());
-        let mut kinds: Vec<_> = kinds.collect();
-        kinds.dedup();
-        if kinds.len() > 1 {
-            faults.add(
-                "key.scopes",
-                "a key is for data (GENERATE, USAGE_READ) or for administration, never for both; make two keys",
-            );
-        }
-        let field = "key.expire_time";
-        let expires = end(field, expires.map(in_micros), None, &file, now, &mut faults);
-        all(faults)?;
-        let kind = kinds.first().copied();
+            let file = self.file();
+            let mut faults = Faults::default();
+            check_comment(&comment, &mut faults);
+            check_name("key.display_name", &display_name, &mut faults);
+            if account.is_empty() {
+                faults.add("key.account", "it is required; name an account");
+            }
+            let kind = kind_of(scopes.as_deref().unwrap_or_default(), &mut faults);
+            let field = "key.expire_time";
+            let expires = end(field, expires.map(in_micros), None, &file, now, &mut faults);
+            all(faults)?;
             self.store.change(|writing| {
                 let objects = StoreObjects::read(writing)?;
                 let had = self.current(by, &file, &objects)?;
@@ -128,8 +119,6 @@ impl Administration {
             expires,
             comment,
         } = rotation;
-        self.changed(|| {
-        let file = self.file();
         let mut faults = Faults::default();
         check_comment(&comment, &mut faults);
         let overlap = overlap.unwrap_or(OVERLAP);
@@ -137,6 +126,8 @@ impl Administration {
             faults.add("overlap", "at most 30 days are allowed; make it shorter");
         }
         all(faults)?;
+        self.changed(|| {
+            let file = self.file();
             self.store.change(|writing| {
                 let objects = StoreObjects::read(writing)?;
                 let had = self.current(by, &file, &objects)?;
@@ -184,6 +175,19 @@ impl Administration {
             })
         })
     }
+}
+
+/// What a key with these scopes is for; `None` if it has none.
+fn kind_of(scopes: &[Scope], faults: &mut Faults) -> Option<KeyKind> {
+    let mut kinds = scopes.iter().map(|scope| scope.action.kind());
+    let first = kinds.next()?;
+    if kinds.any(|kind| kind != first) {
+        faults.add(
+            "key.scopes",
+            "a key is for data (GENERATE, USAGE_READ) or for administration, never for both; make two keys",
+        );
+    }
+    Some(first)
 }
 
 /// Checks what the directory would be with a new key, and that this administrator may hand it out. Returns that directory.

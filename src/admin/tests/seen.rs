@@ -1,6 +1,7 @@
 //! Does an administrator of a team read nothing of what it does not see, also in the messages that refuse it?
 
 use crate::error::LimitUnit;
+use crate::identity::specimens::key;
 use crate::limits::book::LimitBook;
 use crate::limits::{Enforcement, Limit, LimitGround, LimitMatch, LimitRecord, LimitWindow, Zone};
 
@@ -13,15 +14,8 @@ fn of_file() -> Settings {
     let mut caller = account("hidden-file", AccountKind::Caller, Some("hidden-org"));
     caller.kept_in = "line 7 (`accounts[1]`)".to_owned();
     let key = KeyRecord {
-        id: "hidden-key".to_owned(),
-        account: "hidden-file".to_owned(),
-        kind: None,
-        hash: KeyHash::from_bytes([7; 32]),
-        scopes: None,
-        expires: None,
-        rotated_until: None,
-        revoked: None,
         kept_in: "line 9 (`keys[0]`)".to_owned(),
+        ..key("hidden-key", "hidden-file")
     };
     Settings {
         accounts: vec![org, caller],

@@ -22,17 +22,9 @@ pub(super) async fn asked(
     command: AuditCommand,
 ) -> Result<ExitCode, NoAnswer> {
     match command {
-        AuditCommand::List {
-            since,
-            subject,
-            limit,
-        } => {
-            let filter = EventFilter {
-                from: since,
-                subject,
-                ..EventFilter::default()
-            };
-            let mut pages = Pages::of(client, proof, filter, limit);
+        AuditCommand::List(arguments) => {
+            let limit = arguments.limit;
+            let mut pages = Pages::of(client, proof, arguments.filter(), limit);
             while let Some(page) = pages.next().await? {
                 if !page.is_empty() {
                     print(shown(listed(&page).trim_end()).into_owned())?;

@@ -2,6 +2,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use crate::identity::key::KeyHash;
 use crate::identity::record::{AccountRecord, DirectoryRecords, KeyRecord, ProofBinding};
+use crate::identity::specimens;
 use crate::identity::{Action, CredentialKind, LOCAL, LabelRule};
 
 use super::complaints::{DirectoryMistake, MistakenRecord};
@@ -26,15 +27,8 @@ fn account(id: &str, kind: AccountKind, parent: Option<&str>) -> AccountRecord {
 
 fn key(id: &str, account: &str, number: u8) -> KeyRecord {
     KeyRecord {
-        id: id.to_owned(),
-        account: account.to_owned(),
-        kind: None,
         hash: KeyHash::from_bytes([number; 32]),
-        scopes: None,
-        expires: None,
-        rotated_until: None,
-        revoked: None,
-        kept_in: format!("the place of {id}"),
+        ..specimens::key(id, account)
     }
 }
 

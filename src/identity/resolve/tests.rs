@@ -12,7 +12,7 @@ use crate::identity::pattern::NamePattern;
 use crate::identity::record::{
     AccountKind, AccountRecord, CallsUnderWay, DirectoryRecords, KeyRecord, ProofBinding,
 };
-use crate::identity::{CredentialKind, Labels, Scope};
+use crate::identity::{CredentialKind, Labels, Scope, specimens};
 
 use super::*;
 
@@ -59,15 +59,10 @@ impl Service {
         ] {
             let made = NewKey::make(KeyKind::Data, &SystemRandom::new()).unwrap();
             keys.push(KeyRecord {
-                id: id.to_owned(),
-                account: account.to_owned(),
-                kind: None,
                 hash: made.hash,
-                scopes: None,
                 expires,
-                rotated_until: None,
                 revoked: (id == "k-revoked").then_some(CallsUnderWay::End),
-                kept_in: "the test".to_owned(),
+                ..specimens::key(id, account)
             });
             secrets.push(made.secret.expose_secret().to_owned());
         }

@@ -10,6 +10,7 @@ use crate::identity::key::KeyHash;
 use crate::identity::record::{AccountKind, AccountRecord, KeyRecord};
 use crate::identity::resolve::Shown;
 use crate::identity::settings::Settings;
+use crate::identity::specimens;
 use crate::store::StoreChange;
 
 use super::*;
@@ -33,15 +34,8 @@ impl Place {
             std::env::temp_dir().join(format!("modelway-uses-{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&path);
         let keys = (0..KEYS).map(|number| KeyRecord {
-            id: format!("key-{number}"),
-            account: "a".to_owned(),
-            kind: None,
             hash: KeyHash::of(secret(number).as_bytes()).unwrap(),
-            scopes: None,
-            expires: None,
-            rotated_until: None,
-            revoked: None,
-            kept_in: "the file".to_owned(),
+            ..specimens::key(&format!("key-{number}"), "a")
         });
         let account = AccountRecord {
             id: "a".to_owned(),

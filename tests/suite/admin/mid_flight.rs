@@ -18,12 +18,16 @@ use crate::support::{ask, details, until};
 use super::limits::put;
 use super::support::{AdminClient, Administered, authorized};
 
-const PRICED: &str = "
+/// Who calls without a credential.
+const CALLER: &str = "
     [auth]
     anonymous = 'local'
     [[accounts]]
     id = 'local'
     kind = 'caller'
+";
+
+const PRICED: &str = "
     [models.'openai/priced']
     price = { input = 1, output = 2 }
     max_output_tokens = 100
@@ -33,11 +37,6 @@ const PRICED: &str = "
 
 /// A provider whose answers are read on after their callers have left.
 const READ_ON: &str = "
-    [auth]
-    anonymous = 'local'
-    [[accounts]]
-    id = 'local'
-    kind = 'caller'
     [providers.engine]
     simulated = true
     wire_format = 'openai_chat'
@@ -54,6 +53,10 @@ const READ_ON: &str = "
 
 /// Longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+async fn start(name: &str, models: &str) -> Administered {
+    Administered::start(&format!("mid-flight-{name}"), &[CALLER, models].concat()).await
+}
 
 fn limit(id: &str, unit: LimitUnit, amount: i64, window: LimitWindow) -> Limit {
     Limit {
@@ -102,7 +105,7 @@ async fn settled(administered: &Administered, calls: i64) -> UsageRow {
 
 #[tokio::test]
 async fn limits_that_are_made_while_calls_are_open_hold_for_them() {
-    let administered = Administered::start("mid-flight-open", PRICED).await;
+    let administered = start("open", PRICED).await;
     let mut admin = administered.client().await;
     let gateway = &administered.gateway;
     let slow = "tokens=20+gap=100ms".parse::<Behaviour>().unwrap();
@@ -167,7 +170,7 @@ async fn limits_that_are_made_while_calls_are_open_hold_for_them() {
 
 #[tokio::test]
 async fn a_limit_on_requests_counts_a_call_whose_answer_is_read_on_when_the_limit_begins() {
-    let administered = Administered::start("mid-flight-left", READ_ON).await;
+    let administered = start("left", READ_ON).await;
     let mut admin = administered.client().await;
     let gateway = &administered.gateway;
     let stalls = "stall=3".parse::<Behaviour>().unwrap();
@@ -199,7 +202,7 @@ async fn a_limit_on_requests_counts_a_call_whose_answer_is_read_on_when_the_limi
 async fn under_load_a_new_limit_has_at_rest_used_what_the_ledger_says() {
     const ROUNDS: usize = 25;
     const CALLERS: usize = 8;
-    let administered = Administered::start("mid-flight-load", PRICED).await;
+    let administered = start("load", PRICED).await;
     let mut admin = administered.client().await;
     let gateway = &administered.gateway;
     let is_over = AtomicBool::new(false);
